@@ -1,0 +1,56 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# For machines without a ROS installation: every target makes the virtual environment it needs.
+# With ROS 2 installed, colcon builds and tests this package as any other.
+
+ROS_DISTRO ?= kilted
+ifeq ($(ROS_DISTRO),kilted)
+VENV := .venv
+else
+VENV := .venv-$(ROS_DISTRO)
+endif
+PYTHON := $(VENV)/bin/python
+# A sourced ROS installation must not leak into the virtual environment.
+RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
+          $(wildcard dev/vision_msgs/msg/*.msg)
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
+	@echo 'make test   lint and run every test'
+	@echo 'make lint   flake8, docstrings, licence headers, types'
+	@echo 'make clean  remove the virtual environments'
+	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
+
+$(VENV)/set_up.done: $(SET_UP)
+	@dev/set_up.sh $(VENV) $(ROS_DISTRO)
+
+$(VENV)/installed.done: $(VENV)/set_up.done setup.py
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --no-build-isolation --editable . && touch $@
+
+demo: $(VENV)/installed.done
+	@$(RUN) timeout -s KILL 300 $(PYTHON) dev/demo.py
+
+lint: $(VENV)/installed.done
+	@$(RUN) $(PYTHON) dev/lint.py
+
+test: lint
+	@$(RUN) $(PYTHON) -m pytest test
+
+clean:
+	rm -rf .venv .venv-*

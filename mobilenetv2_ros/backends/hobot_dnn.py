@@ -1,0 +1,173 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+``.bin`` models through the vendor's Python module, where libdnn cannot be opened directly.
+
+The module keeps the interpreter lock during the whole of ``forward``, so that threads gain
+nothing, and waits without a limit. Threads that share a model get each other's results: each
+session loads the model for itself. It checks nothing: only a contiguous uint8 array of exactly the
+input's size is safe.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, List
+
+import numpy as np
+
+from mobilenetv2_ros.backends.base import (
+    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo, Session)
+from mobilenetv2_ros.nv12 import Nv12
+from mobilenetv2_ros.ranking import Scores
+
+_MODULES = ('hobot_dnn', 'hobot_dnn_rdkx5')
+"""Under which names boards and the package registry install it."""
+
+_NV12 = 'NV12'
+
+
+def is_installed() -> bool:
+    """Tell whether the module can be imported."""
+    try:
+        _import_module()
+    except BackendMissingError:
+        return False
+    return True
+
+
+def open_model(path: Path, session_count: int) -> Backend:
+    """
+    Open a model on the BPU.
+
+    :param session_count: how often the model will be loaded; only told to the user.
+    :raises BackendMissingError: the module is not installed.
+    :raises ModelError: the file is damaged or takes other pictures than NV12.
+    """
+    return _HobotDnnBackend(path, _import_module())
+
+
+def _import_module() -> Any:
+    causes = []
+    for name in _MODULES:
+        try:
+            return import_module(f'{name}.pyeasy_dnn')
+        except ImportError as error:
+            causes.append(str(error))
+    raise BackendMissingError(
+        f"the vendor's Python module cannot be imported ({'; '.join(causes)}); install the Debian "
+        'package hobot-dnn')
+
+
+class _HobotDnnBackend(Backend):
+    kind = 'hobot_dnn'
+    notice = (
+        'libdnn.so cannot be opened directly, so the BPU is used through hobot_dnn: it lets one '
+        'thread work at a time and waits without a limit, so thread_count brings little here and '
+        'inference_timeout nothing; see LD_LIBRARY_PATH')
+
+    def __init__(self, path: Path, module: Any) -> None:
+        self._path = path
+        self._module = module
+        # The module never frees a model: the one that is looked at goes to the first session.
+        self._spare = [self._load()]
+        model = self._spare[0]
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ModelError(
+                f"model '{path}' has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+                'expected one picture in and one list of class scores out')
+        height, width = _find_size(path, model.inputs[0].properties)
+        shape = list(model.outputs[0].properties.shape)
+        count = int(np.prod(shape))
+        if count < 2 or max(shape) != count:
+            raise ModelError(
+                f"model '{path}' has an output of shape {shape}; expected one list of class "
+                'scores')
+        self.info = ModelInfo(str(model.name), height, width, count)
+
+    def open_session(self) -> Session:
+        return _HobotDnnSession(self._spare.pop() if self._spare else self._load(), self.info)
+
+    def close(self) -> None:
+        self._spare.clear()
+
+    def _load(self) -> Any:
+        try:
+            models = self._module.load(str(self._path))
+        except SystemError as error:
+            raise ModelError(
+                f"model '{self._path}' cannot be opened: {_find_cause(error)}") from None
+        if len(models) != 1:
+            raise ModelError(
+                f"model file '{self._path}' holds {len(models)} models; expected one")
+        return models[0]
+
+
+class _HobotDnnSession(Session):
+    def __init__(self, model: Any, info: ModelInfo) -> None:
+        self._model = model
+        self._picture = np.zeros((info.height * 3 // 2, info.width), np.uint8)
+        self._nv12 = Nv12.over(self._picture, info.height, info.width)
+
+    @property
+    def input(self) -> Nv12:  # noqa: A003
+        return self._nv12
+
+    def run(self, timeout: float) -> Scores:
+        _check_safe(self._picture, self._nv12)
+        try:
+            output = self._model.forward(self._picture)[0]
+            stored = np.asarray(output.buffer).reshape(-1)
+        except SystemError as error:
+            raise BackendError(f'hobot_dnn failed: {_find_cause(error)}') from None
+        return _dequantise(stored, output.properties)
+
+    def close(self) -> None:
+        self._model = None
+
+
+def _check_safe(picture: np.ndarray[Any, Any], nv12: Nv12) -> None:
+    """Refuse what the module would read beyond, or silently read wrong."""
+    expected = nv12.y.size + nv12.uv.size
+    if picture.dtype != np.uint8 or not picture.flags.c_contiguous or picture.size != expected:
+        raise BackendError(
+            f'the input of hobot_dnn is {picture.size} values of {picture.dtype}; expected '
+            f'{expected} contiguous bytes')
+
+
+def _find_size(path: Path, properties: Any) -> List[int]:
+    if _NV12 not in str(properties.tensor_type):
+        raise ModelError(
+            f"model '{path}' takes pictures of type {properties.tensor_type}; expected NV12")
+    shape = [int(size) for size in properties.shape]
+    size = shape[2:4] if 'NCHW' in str(properties.layout) else shape[1:3]
+    if len(shape) != 4:
+        raise ModelError(f"model '{path}' takes an input of shape {shape}; expected one picture")
+    check_input_size(path, *size)
+    return size
+
+
+def _dequantise(stored: np.ndarray[Any, Any], properties: Any) -> Scores:
+    if stored.dtype.kind == 'f':
+        # A copy: the buffer is the model's only output memory.
+        return stored.astype(np.float32)
+    scale: Scores = np.asarray(properties.scale_data, np.float32)
+    return stored.astype(np.float32) * scale
+
+
+def _find_cause(error: SystemError) -> str:
+    """Unwrap what the module says; it hides each failure behind a SystemError."""
+    return str(error.__cause__ or error)

@@ -1,0 +1,209 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The C interface of ``libdnn.so`` 1.x, the vendor's inference library on RDK X5 boards.
+
+Structures, enumerations and functions as in the headers ``dnn/hb_dnn.h``, ``dnn/hb_sys.h`` and
+``dnn/hb_dnn_status.h`` of the Debian package hobot-dnn, natural alignment, 64 bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_char_p, c_float, c_int32, c_int64, c_int8, c_uint32, c_uint64, c_uint8
+from ctypes import c_void_p, POINTER, Structure
+import os
+from typing import Any, Dict, List, Tuple
+
+from mobilenetv2_ros.backends.base import BackendError, BackendMissingError
+
+LIBRARY_FOLDERS = ('/usr/hobot/lib', '/usr/lib/hobot')
+"""Where boards keep the library, should the dynamic loader not find it."""
+
+LAYOUT_NHWC, LAYOUT_NCHW = 0, 2
+TYPE_IMG_NV12, TYPE_IMG_NV12_SEPARATE = 1, 2
+TYPE_NAMES = ('Y', 'NV12', 'NV12_SEPARATE', 'YUV444', 'RGB', 'BGR', 'S4', 'U4', 'S8', 'U8', 'F16',
+              'S16', 'U16', 'F32', 'S32', 'U32', 'F64', 'S64', 'U64')
+QUANTI_NONE, QUANTI_SHIFT, QUANTI_SCALE = 0, 1, 2
+FLUSH_INVALIDATE, FLUSH_CLEAN = 1, 2
+ERROR_TIMEOUT = -6000008
+
+_ERRORS: Dict[int, Tuple[str, str]] = {
+    -6000001: ('invalid argument', 'the library may be of another version than 1.x'),
+    -6000002: ('invalid model', 'the file is damaged or no model for this board; fetch it again'),
+    -6000003: ('too many models', 'close other programs that use the BPU'),
+    -6000004: ('invalid packed model handle', 'restart the node'),
+    -6000005: ('invalid model handle', 'restart the node'),
+    -6000006: ('cannot open the file', 'check that it exists and may be read'),
+    -6000007: ('out of memory', 'close other programs that use the BPU or lower thread_count'),
+    -6000008: ('timeout', 'the BPU is overloaded or hangs; raise inference_timeout'),
+    -6000009: ('too many tasks', 'lower thread_count'),
+    -6000010: ('batch too large', 'use a model for one picture'),
+    -6000011: ('invalid task handle', 'restart the node'),
+    -6000012: ('the task failed on the BPU', 'see the kernel log (dmesg)'),
+    -6000013: ('the model is still running', 'restart the node'),
+    -6000014: ('incompatible model', 'the model is for another chip or tool chain version'),
+    -6000015: ('wrong use of the interface', 'the library may be of another version than 1.x'),
+    -6000016: ('used from several processes', 'start the node anew instead of forking it'),
+    -6000129: ('invalid memory argument', 'restart the node'),
+    -6000130: ('out of BPU memory', 'close other programs that use the BPU or lower thread_count'),
+    -6000131: ('memory could not be registered', 'restart the board'),
+}
+
+
+class SysMem(Structure):
+    """``hbSysMem``: a piece of memory that both the CPU and the BPU reach."""
+
+    _fields_ = [('phyAddr', c_uint64), ('virAddr', c_void_p), ('memSize', c_uint32)]
+
+
+class TensorShape(Structure):
+    """``hbDNNTensorShape``."""
+
+    _fields_ = [('dimensionSize', c_int32 * 8), ('numDimensions', c_int32)]
+
+    def sizes(self) -> List[int]:
+        """Return the sizes that count."""
+        return list(self.dimensionSize[:self.numDimensions])
+
+
+class QuantiShift(Structure):
+    """``hbDNNQuantiShift``: real = stored / 2 ** shift."""
+
+    _fields_ = [('shiftLen', c_int32), ('shiftData', POINTER(c_uint8))]
+
+
+class QuantiScale(Structure):
+    """``hbDNNQuantiScale``: real = (stored - zero point) * scale."""
+
+    _fields_ = [('scaleLen', c_int32), ('scaleData', POINTER(c_float)),
+                ('zeroPointLen', c_int32), ('zeroPointData', POINTER(c_int8))]
+
+
+class TensorProperties(Structure):
+    """``hbDNNTensorProperties``."""
+
+    _fields_ = [('validShape', TensorShape), ('alignedShape', TensorShape),
+                ('tensorLayout', c_int32), ('tensorType', c_int32),
+                ('shift', QuantiShift), ('scale', QuantiScale), ('quantiType', c_int32),
+                ('quantizeAxis', c_int32), ('alignedByteSize', c_int32), ('stride', c_int32 * 8)]
+
+
+class Tensor(Structure):
+    """``hbDNNTensor``."""
+
+    _fields_ = [('sysMem', SysMem * 4), ('properties', TensorProperties)]
+
+
+class InferCtrlParam(Structure):
+    """``hbDNNInferCtrlParam``; all zero: any core, lowest priority."""
+
+    _fields_ = [('bpuCoreId', c_int32), ('dspCoreId', c_int32), ('priority', c_int32),
+                ('more', c_int32), ('customId', c_int64), ('reserved1', c_int32),
+                ('reserved2', c_int32)]
+
+
+_FUNCTIONS: Dict[str, List[Any]] = {
+    'hbDNNInitializeFromFiles': [POINTER(c_void_p), POINTER(c_char_p), c_int32],
+    'hbDNNRelease': [c_void_p],
+    'hbDNNGetModelNameList': [POINTER(POINTER(c_char_p)), POINTER(c_int32), c_void_p],
+    'hbDNNGetModelHandle': [POINTER(c_void_p), c_void_p, c_char_p],
+    'hbDNNGetInputCount': [POINTER(c_int32), c_void_p],
+    'hbDNNGetOutputCount': [POINTER(c_int32), c_void_p],
+    'hbDNNGetInputTensorProperties': [POINTER(TensorProperties), c_void_p, c_int32],
+    'hbDNNGetOutputTensorProperties': [POINTER(TensorProperties), c_void_p, c_int32],
+    'hbDNNInfer': [POINTER(c_void_p), POINTER(POINTER(Tensor)), POINTER(Tensor), c_void_p,
+                   POINTER(InferCtrlParam)],
+    'hbDNNWaitTaskDone': [c_void_p, c_int32],
+    'hbDNNReleaseTask': [c_void_p],
+    'hbSysAllocCachedMem': [POINTER(SysMem), c_uint32],
+    'hbSysFlushMem': [POINTER(SysMem), c_int32],
+    'hbSysFreeMem': [POINTER(SysMem)],
+}
+
+_SLOW_FUNCTIONS = ('hbDNNInitializeFromFiles', 'hbDNNWaitTaskDone')
+"""Those that wait, and so must let other Python threads run. The others are so short that giving
+the interpreter lock up would cost more, up to a switch interval, than they take."""
+
+
+class LibdnnError(BackendError):
+    """A function of libdnn failed; ``code`` is what it returned."""
+
+    def __init__(self, function: str, code: int) -> None:
+        """Compose a sentence of function, code, meaning and advice."""
+        meaning, advice = _ERRORS.get(code, ('an undocumented error', 'see the kernel log (dmesg)'))
+        super().__init__(f'{function} failed with {code}, {meaning}: {advice}')
+        self.code = code
+
+
+class Library:
+    """libdnn, loaded; :meth:`call` makes an error code an exception."""
+
+    def __init__(self, hold_gil: bool = False) -> None:
+        """
+        Load the library the way the dynamic loader finds it, else from the board's folders.
+
+        :param hold_gil: keep the interpreter lock also while waiting, as the vendor's Python
+            module does; only good for measuring what that costs.
+        :raises BackendMissingError: there is no library, or one without these functions.
+        """
+        path = _find_library()
+        # Two views of one library: with PyDLL a call keeps the interpreter lock.
+        short = ctypes.PyDLL(path)
+        slow = short if hold_gil else ctypes.CDLL(path)
+        self._functions: Dict[str, Any] = {}
+        for name, argument_types in _FUNCTIONS.items():
+            try:
+                function = getattr(slow if name in _SLOW_FUNCTIONS else short, name)
+            except AttributeError:
+                raise BackendMissingError(
+                    f"'{path}' has no function {name}; expected libdnn 1.x of the package "
+                    'hobot-dnn') from None
+            function.argtypes, function.restype = argument_types, c_int32
+            self._functions[name] = function
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """
+        Call a function.
+
+        :raises LibdnnError: it returned another code than 0.
+        """
+        code = self._functions[name](*arguments)
+        if code:
+            raise LibdnnError(name, code)
+
+
+def is_installed() -> bool:
+    """Tell whether the library can be loaded."""
+    try:
+        _find_library()
+    except BackendMissingError:
+        return False
+    return True
+
+
+def _find_library() -> str:
+    causes = []
+    for path in ('libdnn.so', *(os.path.join(one, 'libdnn.so') for one in LIBRARY_FOLDERS)):
+        try:
+            ctypes.CDLL(path)
+            return path
+        except OSError as error:
+            causes.append(str(error))
+    # The loader's words differ where the library is there but lacks one that it needs itself.
+    cause = next((one for one in causes if 'libdnn.so: cannot open' not in one), causes[0])
+    raise BackendMissingError(
+        f'libdnn.so cannot be loaded ({cause}); .bin models need an RDK X5 board with the Debian '
+        'package hobot-dnn')

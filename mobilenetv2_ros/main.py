@@ -1,0 +1,94 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The executable ``classifier_node``: one node, its executor, and signals that end it cleanly."""
+
+from __future__ import annotations
+
+import sys
+from typing import List, Optional, TYPE_CHECKING
+
+from mobilenetv2_ros.stop_signals import call_on_stop_signal, hold_stop_signals
+
+if TYPE_CHECKING:
+    from mobilenetv2_ros.classifier_node import ClassifierNode
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    """
+    Run the node until a signal ends it.
+
+    :param args: command line, by default that of the process.
+    :returns: exit code, 0 after SIGINT, SIGTERM or SIGHUP, 1 if the node could not start.
+    """
+    hold_stop_signals()
+    # Only now, with signals held, what takes its time to import.
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from mobilenetv2_ros.process_setup import set_up_process
+
+    set_up_process()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        return _fail(f'ROS arguments are not usable: {error}')
+    try:
+        return _run()
+    finally:
+        rclpy.try_shutdown()
+
+
+def _run() -> int:
+    from rclpy.exceptions import ParameterException
+
+    from mobilenetv2_ros.classifier_node import ClassifierNode
+    from mobilenetv2_ros.spinning import Spinner
+
+    try:
+        node = ClassifierNode()
+    except (ParameterException, ValueError) as error:
+        return _fail(f'parameters are not usable: {error}')
+    spinner = Spinner(node)
+
+    def stop(reason: str) -> None:
+        node.get_logger().info(f'{reason}: stopping')
+        spinner.stop()
+
+    call_on_stop_signal(stop)
+    try:
+        if node.autostart and not _bring_up(node):
+            return 1
+        spinner.spin()
+        return 0
+    finally:
+        spinner.close()
+        node.destroy_node()
+
+
+def _bring_up(node: ClassifierNode) -> bool:
+    """Configure and activate; the node itself says what went wrong."""
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    return all(transition() == TransitionCallbackReturn.SUCCESS
+               for transition in (node.trigger_configure, node.trigger_activate))
+
+
+def _fail(sentence: str) -> int:
+    print(f'classifier_node: {sentence}', file=sys.stderr)
+    return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

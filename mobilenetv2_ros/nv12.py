@@ -1,0 +1,391 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Pictures to NV12, the format that the BPU takes.
+
+NV12 is a plane of luma (Y), one byte a pixel, followed by a plane of interleaved chroma (U, V),
+one pair for every 2x2 pixels; here BT.601, limited range (Y 16..235, U and V 16..240), as OpenCV
+and the vendor's own helper make it. Y = 16 + 0.257 R + 0.504 G + 0.098 B, see ITU-R BT.601-7.
+
+:data:`ENCODINGS` is the table of what comes in: one row for each encoding of
+``sensor_msgs/image_encodings.hpp`` tells how its pixels become Y and UV. Pictures that are YUV
+already are resized plane by plane, everything else is resized first and converted then, so that
+the work depends on the size of the result and not on the camera's.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
+
+import cv2
+from mobilenetv2_ros.cv_bridge_fallback import decode_by_cv_bridge
+from mobilenetv2_ros.image_message import ImageMessageError, ImageView
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+RESIZE_MODES = ('stretch', 'crop', 'letterbox')
+"""How a picture of any shape fills the model's input; see :func:`place`."""
+
+_CROPPED_PART = 224 / 256
+"""Of the shorter side, what ``crop`` keeps: of ImageNet's usual 256 pixels the centre 224."""
+
+_LETTERBOX_LUMA = 125
+"""The grey (127, 127, 127) that the vendor's samples pad with, in limited range."""
+
+_NEUTRAL_CHROMA = 128
+
+_FULL_TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+"""Grey levels 0..255 to luma 16..235."""
+
+
+class Nv12(NamedTuple):
+    """
+    Writable views of the two planes of an NV12 picture of even height and width.
+
+    ``y``: uint8, shape (height, width). ``uv``: uint8, shape (height / 2, width / 2, 2). Rows may
+    be padded and the planes may lie in different memory; within a row bytes are contiguous.
+    """
+
+    y: Pixels
+    uv: Pixels
+
+    @staticmethod
+    def over(buffer: Pixels, height: int, width: int) -> Nv12:
+        """
+        View a contiguous NV12 picture.
+
+        :param buffer: uint8, shape (height * 3 // 2, width), contiguous.
+        """
+        return Nv12(buffer[:height], buffer[height:].reshape(height // 2, width // 2, 2))
+
+
+class Rectangle(NamedTuple):
+    """A part of a picture: left, top, width and height in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Placement(NamedTuple):
+    """Which part of the picture goes to which part of the result."""
+
+    source: Rectangle
+    target: Rectangle
+
+
+def place(width: int, height: int, target_width: int, target_height: int, mode: str) -> Placement:
+    """
+    Decide which part of a picture fills which part of the model's input.
+
+    :param width: of the picture, in pixels, like ``height``.
+    :param target_width: of the model's input, even, like ``target_height``.
+    :param mode: ``stretch`` squeezes the whole picture in; ``crop`` scales the shorter side to 256
+        and takes the centre 224x224, in proportion for other input sizes; ``letterbox`` keeps the
+        proportions of the whole picture and leaves the rest to a grey border.
+    :returns: the two rectangles; the target's sides are even.
+    """
+    whole = Rectangle(0, 0, width, height)
+    filled = Rectangle(0, 0, target_width, target_height)
+    if mode == 'crop':
+        scale = min(width / target_width, height / target_height) * _CROPPED_PART
+        crop_width = max(1, round(target_width * scale))
+        crop_height = max(1, round(target_height * scale))
+        return Placement(
+            Rectangle(
+                (width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height),
+            filled)
+    if mode == 'letterbox':
+        scale = min(target_width / width, target_height / height)
+        fit_width = max(2, 2 * round(width * scale / 2))
+        fit_height = max(2, 2 * round(height * scale / 2))
+        # Even offsets, so that luma and chroma stay aligned.
+        return Placement(whole, Rectangle(
+            (target_width - fit_width) // 4 * 2, (target_height - fit_height) // 4 * 2,
+            fit_width, fit_height))
+    return Placement(whole, filled)
+
+
+class _Scratch:
+    """Buffers of one worker, kept from frame to frame as long as their shape stays the same."""
+
+    def __init__(self) -> None:
+        self._buffers: Dict[str, Pixels] = {}
+
+    def get(self, name: str, shape: Tuple[int, ...]) -> Pixels:
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.empty(shape, np.uint8)
+        return buffer
+
+
+def _rows(view: ImageView, top: int, rows: int, columns: int, channels: int,
+          rows_per_step: int = 1) -> Pixels:
+    """
+    View rows of packed pixels without copying them.
+
+    :param top: the rows of ``view.step`` bytes that lie before them.
+    :param rows_per_step: how many times ``view.step`` the length of these rows is.
+    :returns: shape (rows, columns, channels).
+    :raises ImageMessageError: a row is shorter than its pixels or data ends before the last one.
+    """
+    step = view.step * rows_per_step
+    used = columns * channels
+    if step < used:
+        raise ImageMessageError(
+            f'a {view.width}x{view.height} {view.encoding} picture needs rows of at least '
+            f'{-(-used // rows_per_step)} bytes, but step is {view.step}')
+    start = top * view.step
+    needed = start + (rows - 1) * step + used
+    if needed > view.data.size:
+        raise ImageMessageError(
+            f'a {view.width}x{view.height} {view.encoding} picture of {view.step} bytes a row '
+            f'needs {needed} bytes, but data has {view.data.size}')
+    return np.ndarray((rows, columns, channels), np.uint8, view.data, start, (step, channels, 1))
+
+
+def _part(plane: Pixels, rectangle: Rectangle) -> Pixels:
+    x, y, width, height = rectangle
+    return plane[y:y + height, x:x + width]
+
+
+def _shrink(rectangle: Rectangle, columns: int, rows: int) -> Rectangle:
+    """Find the rectangle in a plane with one sample for ``columns`` x ``rows`` pixels."""
+    x, y, width, height = rectangle
+    left, top = x // columns, y // rows
+    return Rectangle(
+        left, top, -(-(x + width) // columns) - left, -(-(y + height) // rows) - top)
+
+
+def _sample_count(pixels: int, subsampling: int, room: int) -> int:
+    """
+    Count the chroma samples along one side of a picture.
+
+    Cameras differ on a last pixel that is no full group: its sample is used if there is room for
+    it and else, in a picture of one pixel, there is none at all.
+    """
+    complete, cut = divmod(pixels, subsampling)
+    return complete + 1 if cut and room > complete else complete
+
+
+def _resize(source: Pixels, target: Pixels) -> None:
+    """Resize bilinearly, straight into the target's memory."""
+    cv2.resize(source, (target.shape[1], target.shape[0]), target,
+               interpolation=cv2.INTER_LINEAR)
+
+
+Writer = Callable[[ImageView, Rectangle, Nv12, _Scratch], None]
+"""Write a rectangle of the view, resized, over the whole of an NV12 target."""
+
+
+def _packed(channels: int, to_i420: int) -> Writer:
+    """Make the writer of interleaved colour channels of 8 bits."""
+    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
+        pixels = _rows(view, 0, view.height, view.width, channels)
+        _write_colour(_part(pixels, part), to_i420, target, scratch)
+
+    return write
+
+
+def _write_colour(pixels: Pixels, to_i420: int, target: Nv12, scratch: _Scratch) -> None:
+    """Resize colours, then convert them to I420, NV12 with U and V in planes of their own."""
+    height, width = target.y.shape
+    small = scratch.get('colour', (height, width, pixels.shape[2]))
+    i420 = scratch.get('i420', (height * 3 // 2, width))
+    _resize(pixels, small)
+    cv2.cvtColor(small, to_i420, i420)
+    np.copyto(target.y, i420[:height])
+    cv2.merge(tuple(i420[height:].reshape(2, height // 2, width // 2)), target.uv)
+
+
+def _bayer(to_bgr: int) -> Writer:
+    """Make the writer of a Bayer mosaic of 8 bits."""
+    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
+        mosaic = _rows(view, 0, view.height, view.width, 1)[:, :, 0]
+        border = 0 if min(mosaic.shape) >= 3 else 2
+        if border:
+            # OpenCV leaves less than 3x3 pixels black; an even border keeps the mosaic's phase.
+            mosaic = np.asarray(cv2.copyMakeBorder(
+                mosaic, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
+        colours = scratch.get('demosaiced', (*mosaic.shape, 3))
+        cv2.cvtColor(mosaic, to_bgr, colours)
+        part = part._replace(x=part.x + border, y=part.y + border)
+        _write_colour(_part(colours, part), cv2.COLOR_BGR2YUV_I420, target, scratch)
+
+    return write
+
+
+def _grey(sample_bytes: int) -> Writer:
+    """
+    Make the writer of one grey channel of 8 or 16 bits, full range.
+
+    Of 16 bits only the upper byte is used: a channel of its own, the first one in big endian
+    pictures, the second one in little endian.
+    """
+    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
+        samples = _rows(view, 0, view.height, view.width, sample_bytes)
+        upper_byte = 0 if view.is_bigendian else sample_bytes - 1
+        _write_channel(_part(samples, part), upper_byte, target.y, scratch)
+        cv2.LUT(target.y, _FULL_TO_LIMITED, target.y)
+        target.uv[:] = _NEUTRAL_CHROMA
+
+    return write
+
+
+def _write_channel(pixels: Pixels, channel: int, target: Pixels, scratch: _Scratch) -> None:
+    """Resize pixels of several channels and keep one of these."""
+    if pixels.shape[2] == 1:
+        _resize(pixels, target)
+        return
+    small = scratch.get('luma', (*target.shape, pixels.shape[2]))
+    _resize(pixels, small)
+    cv2.extractChannel(small, channel, target)
+
+
+def _biplanar(u: int, v: int, subsampling: int) -> Writer:
+    """
+    Make the writer of a Y plane that is followed by a plane of chroma pairs (NV12, NV21, NV24).
+
+    :param u: the place of U in a pair, 0 or 1; ``v`` that of V.
+    :param subsampling: pixels per chroma pair, along both axes.
+    """
+    longer = 2 // subsampling
+
+    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
+        luma = _rows(view, 0, view.height, view.width, 1)
+        left = view.data.size - view.step * view.height
+        rows = _sample_count(view.height, subsampling, left // (view.step * longer))
+        columns = _sample_count(view.width, subsampling, view.step * longer // 2)
+        chroma = _rows(view, view.height, rows, columns, 2, rows_per_step=longer)
+        _resize(_part(luma, part), target.y)
+        _write_chroma(
+            _part(chroma, _shrink(part, subsampling, subsampling)), u, v, target.uv, scratch)
+
+    return write
+
+
+def _packed_422(luma: int, u: int, v: int) -> Writer:
+    """
+    Make the writer of YUV 4:2:2 in groups of four bytes for two pixels (UYVY, YUYV).
+
+    The same bytes are read twice: as pixels of two channels, of which ``luma`` is Y, and as
+    groups of four channels, of which ``u`` and ``v`` are the chroma.
+    """
+    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
+        pixels = _rows(view, 0, view.height, view.width, 2)
+        columns = _sample_count(view.width, 2, view.step // 4)
+        groups = _rows(view, 0, view.height, columns, 4)
+        _write_channel(_part(pixels, part), luma, target.y, scratch)
+        _write_chroma(_part(groups, _shrink(part, 2, 1)), u, v, target.uv, scratch)
+
+    return write
+
+
+def _write_chroma(
+        pixels: Pixels, u: int, v: int, target: Pixels, scratch: _Scratch) -> None:
+    """Resize pixels whose channels ``u`` and ``v`` are chroma into the UV plane."""
+    if not pixels.size:
+        target[:] = _NEUTRAL_CHROMA
+        return
+    if (pixels.shape[2], u, v) == (2, 0, 1):
+        _resize(pixels, target)
+        return
+    small = scratch.get('chroma', (*target.shape[:2], pixels.shape[2]))
+    _resize(pixels, small)
+    cv2.mixChannels([small], [target], [u, 0, v, 1])
+
+
+ENCODINGS: Dict[str, Writer] = {
+    'rgb8': _packed(3, cv2.COLOR_RGB2YUV_I420),
+    'bgr8': _packed(3, cv2.COLOR_BGR2YUV_I420),
+    'rgba8': _packed(4, cv2.COLOR_RGBA2YUV_I420),
+    'bgra8': _packed(4, cv2.COLOR_BGRA2YUV_I420),
+    '8UC3': _packed(3, cv2.COLOR_BGR2YUV_I420),  # OpenCV's own order
+    '8UC4': _packed(4, cv2.COLOR_BGRA2YUV_I420),
+    'mono8': _grey(1),
+    '8UC1': _grey(1),
+    'mono16': _grey(2),
+    '16UC1': _grey(2),
+    'nv12': _biplanar(0, 1, 2),
+    'nv21': _biplanar(1, 0, 2),
+    'nv24': _biplanar(0, 1, 1),
+    'uyvy': _packed_422(1, 0, 2),
+    'yuv422': _packed_422(1, 0, 2),
+    'yuyv': _packed_422(0, 1, 3),
+    'yuv422_yuy2': _packed_422(0, 1, 3),
+    # OpenCV names a mosaic by the second row's second and third pixel, ROS by the first row.
+    'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2BGR),
+    'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2BGR),
+    'bayer_gbrg8': _bayer(cv2.COLOR_BayerGR2BGR),
+    'bayer_grbg8': _bayer(cv2.COLOR_BayerGB2BGR),
+}
+
+
+class Nv12Converter:
+    """Convert pictures to NV12; one per thread, since it keeps buffers between pictures."""
+
+    def __init__(self) -> None:
+        self._scratch = _Scratch()
+        self._bordered: Optional[Tuple[Nv12, Rectangle]] = None
+
+    def convert(self, view: ImageView, mode: str, target: Nv12) -> None:
+        """
+        Write a picture into the target's memory.
+
+        :param view: the picture, of any size and of an encoding that is a key of
+            :data:`ENCODINGS` or that cv_bridge, where it is installed, can turn into bgr8.
+        :param mode: one of :data:`RESIZE_MODES`.
+        :param target: overwritten as a whole.
+        :raises UnsupportedEncodingError: nothing here can read this encoding.
+        :raises ImageMessageError: rows or data are too short for size and encoding.
+        """
+        write = ENCODINGS.get(view.encoding)
+        if write is None:
+            view, write = decode_by_cv_bridge(view), ENCODINGS['bgr8']
+        height, width = target.y.shape
+        source, inner = place(view.width, view.height, width, height, mode)
+        self._write_border(target, inner)
+        write(view, source, _nv12_part(target, inner), self._scratch)
+
+    def _write_border(self, target: Nv12, inner: Rectangle) -> None:
+        """Grey the target out when its border has moved; it stays from picture to picture."""
+        if self._bordered is not None:
+            bordered, rectangle = self._bordered
+            if bordered is target and rectangle == inner:
+                return
+        target.y[:] = _LETTERBOX_LUMA
+        target.uv[:] = _NEUTRAL_CHROMA
+        self._bordered = (target, inner)
+
+
+def _nv12_part(picture: Nv12, rectangle: Rectangle) -> Nv12:
+    return Nv12(_part(picture.y, rectangle), _part(picture.uv, _shrink(rectangle, 2, 2)))
+
+
+def to_bgr(view: ImageView) -> Pixels:
+    """
+    Convert a whole picture of any encoding to bgr8, to draw on it.
+
+    :returns: uint8, shape (height, width, 3), a copy.
+    :raises ImageMessageError: as :meth:`Nv12Converter.convert`.
+    """
+    height, width = view.height + view.height % 2, view.width + view.width % 2
+    nv12 = Nv12.over(np.empty((height * 3 // 2, width), np.uint8), height, width)
+    Nv12Converter().convert(view, 'stretch', nv12)
+    bgr = np.asarray(cv2.cvtColorTwoPlane(nv12.y, nv12.uv, cv2.COLOR_YUV2BGR_NV12), np.uint8)
+    return bgr[:view.height, :view.width]

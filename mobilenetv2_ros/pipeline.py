@@ -1,0 +1,212 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The life of a frame between its arrival and its result.
+
+    put() -> newest-frame queue -> worker 1..N -> in-order output -> publish()
+
+The thread that receives frames only puts them into the queue, which drops the oldest one when
+it is full. Each worker takes the next frame, works on it alone, and hands its result to the
+output, which lets results out in the order in which the workers took the frames: one that is
+late is waited for, and nothing overtakes it. Every frame ends as published, dropped or failed, and
+is counted as that. Knows neither ROS nor pictures.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+import threading
+import time
+from typing import (
+    Callable, Deque, Dict, Generic, List, NamedTuple, Optional, Sequence, Tuple, TypeVar)
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+_LATENCIES_KEPT = 4096
+
+
+class Counters(NamedTuple):
+    """
+    How many frames have come how far since the pipeline was made.
+
+    :param dropped: for a newer one, or left in the queue at the end.
+    :param waiting: in the queue now.
+    """
+
+    received: int
+    dropped: int
+    failed: int
+    published: int
+    waiting: int
+
+
+@dataclass
+class _Frame(Generic[Item]):
+    """A frame with its place in the order and the time of its arrival, in monotonic ns."""
+
+    order: int
+    arrival: int
+    item: Item
+
+
+class _NewestFrameQueue(Generic[Item]):
+    """A bounded queue that makes room by dropping its oldest frame."""
+
+    def __init__(self, depth: int) -> None:
+        self._items: Deque[Tuple[int, Item]] = deque()
+        self._depth = depth
+        self._changed = threading.Condition(threading.Lock())
+        self._closed = False
+        self._taken = 0
+        self.received = 0
+        self.dropped = 0
+
+    def put(self, item: Item) -> None:
+        arrival = time.monotonic_ns()
+        with self._changed:
+            self.received += 1
+            if self._closed:
+                self.dropped += 1
+                return
+            if len(self._items) == self._depth:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append((arrival, item))
+            self._changed.notify()
+
+    def get(self) -> Optional[_Frame[Item]]:
+        """Wait for the next frame; None when the queue has been closed."""
+        with self._changed:
+            while not self._items and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            arrival, item = self._items.popleft()
+            order = self._taken
+            self._taken += 1
+            return _Frame(order, arrival, item)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self.dropped += len(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass
+class _Outcome(Generic[Result]):
+    """The result of a frame or, in its place, what went wrong."""
+
+    arrival: int
+    result: Optional[Result]
+    error: Optional[Exception]
+
+
+class _InOrderOutput(Generic[Result]):
+    """Let outcomes out in order, whichever worker is done first."""
+
+    def __init__(self, publish: Callable[[Result], None],
+                 report: Callable[[Exception], None]) -> None:
+        self._publish = publish
+        self._report = report
+        self._lock = threading.Lock()
+        self._early: Dict[int, _Outcome[Result]] = {}
+        self._next = 0
+        self.published = 0
+        self.failed = 0
+        self.latencies: Deque[int] = deque(maxlen=_LATENCIES_KEPT)
+
+    def put(self, order: int, outcome: _Outcome[Result]) -> None:
+        with self._lock:
+            self._early[order] = outcome
+            while self._next in self._early:
+                self._let_out(self._early.pop(self._next))
+                self._next += 1
+
+    def _let_out(self, outcome: _Outcome[Result]) -> None:
+        error = outcome.error
+        if error is None:
+            try:
+                # Only a missing error makes the result mandatory, which types cannot say.
+                self._publish(outcome.result)  # type: ignore[arg-type]
+                self.published += 1
+                self.latencies.append(time.monotonic_ns() - outcome.arrival)
+                return
+            except Exception as publish_error:  # noqa: B902, a lost result must not end a worker
+                error = publish_error
+        self.failed += 1
+        self._report(error)
+
+
+class Pipeline(Generic[Item, Result]):
+    """Workers between a newest-frame queue and an in-order output."""
+
+    def __init__(self, work: Sequence[Callable[[Item], Result]],
+                 publish: Callable[[Result], None],
+                 report: Callable[[Exception], None]) -> None:
+        """
+        Start the workers.
+
+        :param work: what each worker does with an item, one callable for each thread. As many
+            frames wait at most as there are workers.
+        :param publish: called with each result, in order, by one thread at a time.
+        :param report: called in the same way with the exception of each frame that failed.
+        """
+        self._queue: _NewestFrameQueue[Item] = _NewestFrameQueue(len(work))
+        self._output: _InOrderOutput[Result] = _InOrderOutput(publish, report)
+        self._threads = [
+            threading.Thread(target=self._run, args=(one,), name=f'worker_{number}', daemon=True)
+            for number, one in enumerate(work)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, item: Item) -> None:
+        """Add a frame; returns at once."""
+        self._queue.put(item)
+
+    def stop(self) -> None:
+        """Drop the frames that wait, let the ones under way finish and end the workers."""
+        self._queue.close()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now; each is exact, their sum may miss a frame that is under way."""
+        queue, output = self._queue, self._output
+        return Counters(
+            queue.received, queue.dropped, output.failed, output.published, len(queue))
+
+    def take_latencies(self) -> List[float]:
+        """Return the times from arrival to result, in seconds, since this was last called."""
+        latencies = self._output.latencies
+        return [latencies.popleft() * 1e-9 for _ in range(len(latencies))]
+
+    def _run(self, work: Callable[[Item], Result]) -> None:
+        while (frame := self._queue.get()) is not None:
+            self._output.put(frame.order, _attempt(work, frame))
+
+
+def _attempt(work: Callable[[Item], Result], frame: _Frame[Item]) -> _Outcome[Result]:
+    try:
+        return _Outcome(frame.arrival, work(frame.item), None)
+    except Exception as error:  # noqa: B902, whatever a frame does, the worker lives on
+        return _Outcome(frame.arrival, None, error)

@@ -1,0 +1,104 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Scores of a network to the few classes worth telling."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+
+_ROUNDING = 0.01
+"""How far a quantised probability may lie outside 0..1."""
+
+
+class ScoreRangeError(ValueError):
+    """Scores that no network in order gives: NaN, infinite, or probabilities outside 0..1."""
+
+
+class RankedClass(NamedTuple):
+    """A class and its probability; ``index`` counts from 0 without a background class."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
+    probability: float
+
+
+def look_like_probabilities(scores: Scores) -> bool:
+    """
+    Tell probabilities from logits.
+
+    Logits of many classes nearly always have negative values or some above 1, and their sum is
+    far from 1. The sum of probabilities of 8 bits may fall well short of 1: small ones round to 0.
+
+    :param scores: float32, shape (classes,), finite.
+    """
+    in_range = scores.min() >= -_ROUNDING and scores.max() <= 1 + _ROUNDING
+    return bool(in_range and 0.3 < scores.sum() < 1.7)
+
+
+def softmax(logits: Scores) -> Scores:
+    """
+    Turn logits into probabilities.
+
+    :param logits: float32, shape (classes,), left as they are.
+    :returns: float32, same shape, sum 1.
+    """
+    powers = np.exp(logits - logits.max())
+    probabilities: Scores = powers / powers.sum()
+    return probabilities
+
+
+def to_probabilities(scores: Scores, are_logits: bool) -> Scores:
+    """
+    Check scores and turn them into probabilities.
+
+    :param scores: float32, shape (classes,), all that the network gave, background included.
+    :param are_logits: apply softmax.
+    :raises ScoreRangeError: NaN, infinite or, where no softmax is due, outside 0..1.
+    """
+    lowest, highest = float(scores.min()), float(scores.max())
+    # A NaN anywhere makes both NaN, which no comparison holds for.
+    if not (-np.inf < lowest and highest < np.inf):
+        raise ScoreRangeError(f'the network gave scores from {lowest} to {highest}')
+    if are_logits:
+        return softmax(scores)
+    if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
+        raise ScoreRangeError(
+            f'the network gave scores from {lowest:.3g} to {highest:.3g}; expected probabilities')
+    return scores
+
+
+def rank(probabilities: Scores, count: int, threshold: float = 0.0) -> List[RankedClass]:
+    """
+    Find the most probable classes.
+
+    :param probabilities: float32, shape (classes,).
+    :param count: at most so many are returned.
+    :param threshold: only classes at least this probable are returned.
+    :returns: best first; of equals, the lower index first; probabilities clipped to 0..1.
+    """
+    count = min(count, probabilities.size)
+    best = np.argpartition(probabilities, -count)[-count:]
+    least = probabilities[best].min()
+    if np.count_nonzero(probabilities >= least) > count:
+        best = np.flatnonzero(probabilities >= least)
+    best = best[np.lexsort((best, -probabilities[best]))][:count]
+    return [
+        RankedClass(index, min(1.0, max(0.0, probability)))
+        for index, probability in zip(best.tolist(), probabilities[best].tolist())
+        if probability >= threshold]

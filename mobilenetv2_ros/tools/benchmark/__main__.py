@@ -1,0 +1,50 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``python3 -m mobilenetv2_ros.tools.benchmark``: the commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import List, Optional
+
+from mobilenetv2_ros.backends.base import BackendError
+from mobilenetv2_ros.process_setup import set_up_process
+from mobilenetv2_ros.tools.benchmark import backend
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """
+    Run a benchmark.
+
+    :param arguments: by default those of the process.
+    :returns: exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog='python3 -m mobilenetv2_ros.tools.benchmark', description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    backend.add_command(commands)
+    options = parser.parse_args(arguments)
+    set_up_process()
+    try:
+        options.run(options)
+    except BackendError as error:
+        print(f'benchmark: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,219 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+``benchmark backend``: what a model does on its engine, without ROS and without conversion.
+
+The table has what the vendor publishes for each model: latency of a frame from one thread, latency
+and throughput from several. Every worker has a picture of its own, and each result is compared
+with what this picture gave alone: a result that belongs to another frame is counted as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import threading
+import time
+from typing import Any, Dict, List, NamedTuple, Sequence
+
+import numpy as np
+
+from mobilenetv2_ros.backends.base import Backend, BackendError, Session
+from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, can_open_bin, open_backend
+from mobilenetv2_ros.resources import find_model
+
+_TIMEOUT = 10.0
+_WARM_UP_RUNS = 5
+
+
+class Measurement(NamedTuple):
+    """
+    A run of some threads.
+
+    :param latencies: of each frame, in seconds.
+    :param cpu_seconds: of the threads that call the engine, all together.
+    :param wrong: frames whose best class was another one than the picture alone had.
+    """
+
+    backend: str
+    threads: int
+    seconds: float
+    latencies: List[float]
+    cpu_seconds: float
+    wrong: int
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the figures that are printed, unrounded."""
+        p50, p99 = np.percentile(self.latencies, (50, 99))
+        frames = len(self.latencies)
+        return {
+            'backend': self.backend, 'threads': self.threads, 'frames': frames,
+            'fps': frames / self.seconds,
+            'latency_ms': {'p50': p50 * 1e3, 'p99': p99 * 1e3,
+                           'mean': float(np.mean(self.latencies)) * 1e3},
+            'cpu_us_per_frame': self.cpu_seconds / frames * 1e6, 'wrong': self.wrong}
+
+
+class _Worker(threading.Thread):
+    """Run one session again and again until a moment has come."""
+
+    def __init__(self, session: Session, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._session = session
+        _fill_with_noise(session, seed)
+        for _ in range(_WARM_UP_RUNS):
+            self._expected = int(session.run(_TIMEOUT).argmax())
+        self.end_at = 0.0
+        self.latencies: List[float] = []
+        self.cpu_seconds = 0.0
+        self.wrong = 0
+        self.error: BackendError | None = None
+
+    def run(self) -> None:
+        try:
+            while (began := time.perf_counter()) < self.end_at:
+                cpu_began = time.thread_time()
+                scores = self._session.run(_TIMEOUT)
+                self.cpu_seconds += time.thread_time() - cpu_began
+                self.latencies.append(time.perf_counter() - began)
+                self.wrong += int(scores.argmax()) != self._expected
+        except BackendError as error:
+            self.error = error
+
+
+def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
+    """
+    Run a model from several threads, each with a session of its own.
+
+    :raises BackendError: the engine failed.
+    """
+    sessions = [backend.open_session() for _ in range(threads)]
+    try:
+        workers = [_Worker(session, seed) for seed, session in enumerate(sessions)]
+        began = time.perf_counter()
+        for worker in workers:
+            worker.end_at = began + seconds
+            worker.start()
+        for worker in workers:
+            worker.join()
+        took = time.perf_counter() - began
+    finally:
+        for session in sessions:
+            session.close()
+    for worker in workers:
+        if worker.error:
+            raise worker.error
+    return Measurement(
+        backend.kind, threads, took, [one for worker in workers for one in worker.latencies],
+        sum(worker.cpu_seconds for worker in workers), sum(worker.wrong for worker in workers))
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        'backend', help='latency and throughput of a model', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--model', default='', metavar='PATH',
+                        help='model file; by default the one that the node would take')
+    parser.add_argument('--backend', default=AUTO, choices=BACKENDS)
+    parser.add_argument('--threads', default=[1, 4], type=_parse_counts, metavar='N[,N...]',
+                        help='frames in flight; several make a table (default 1,4)')
+    parser.add_argument('--seconds', default=5.0, type=float, metavar='S',
+                        help='length of each run (default 5)')
+    parser.add_argument('--busy', action='store_true',
+                        help='with a Python thread beside it that only computes')
+    parser.add_argument('--compare-gil', action='store_true',
+                        help='(libdnn) measure each run also with every call holding the '
+                        'interpreter lock, as the vendor\'s Python module does')
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print what the options ask for."""
+    path = find_model(options.model, has_bpu=can_open_bin())
+    stop_burning = _start_burning() if options.busy else threading.Event()
+    try:
+        results = [result for threads in options.threads
+                   for result in _measure_variants(path, threads, options)]
+    finally:
+        stop_burning.set()
+    if options.json:
+        print(json.dumps(results[0] if len(results) == 1 else {'results': results}))
+    else:
+        _print_table(path, results)
+
+
+def _measure_variants(
+        path: Path, threads: int, options: argparse.Namespace) -> List[Dict[str, Any]]:
+    backends = [open_backend(path, options.backend, threads).backend]
+    if options.compare_gil and backends[0].kind == 'libdnn':
+        backends.append(_open_holding_gil(path))
+    results = []
+    for backend in backends:
+        try:
+            results.append(measure(backend, threads, options.seconds).to_json())
+        finally:
+            backend.close()
+    return results
+
+
+def _open_holding_gil(path: Path) -> Backend:
+    from mobilenetv2_ros.backends.libdnn import LibdnnBackend
+    from mobilenetv2_ros.backends.libdnn_abi import Library
+
+    backend = LibdnnBackend(path, Library(hold_gil=True))
+    backend.kind = 'libdnn, GIL held'
+    return backend
+
+
+def _fill_with_noise(session: Session, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for plane in session.input:
+        plane[:] = generator.integers(16, 236, plane.shape, np.uint8)
+
+
+def _start_burning() -> threading.Event:
+    """Keep a Python thread computing until the event is set."""
+    stop = threading.Event()
+
+    def burn() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+
+    threading.Thread(target=burn, daemon=True).start()
+    return stop
+
+
+def _parse_counts(text: str) -> List[int]:
+    counts = [int(part) for part in text.split(',')]
+    if not all(1 <= count <= 32 for count in counts):
+        raise argparse.ArgumentTypeError(f'{text}: expected numbers from 1 to 32')
+    return counts
+
+
+def _print_table(path: Path, results: Sequence[Dict[str, Any]]) -> None:
+    print(f'model {path}')
+    print(f'{"backend":<18}{"threads":>8}{"frames/s":>10}{"mean ms":>9}{"p50 ms":>9}{"p99 ms":>9}'
+          f'{"CPU us/frame":>14}{"wrong":>7}')
+    for one in results:
+        latency = one['latency_ms']
+        print(f'{one["backend"]:<18}{one["threads"]:>8}{one["fps"]:>10.1f}'
+              f'{latency["mean"]:>9.2f}{latency["p50"]:>9.2f}{latency["p99"]:>9.2f}'
+              f'{one["cpu_us_per_frame"]:>14.1f}{one["wrong"]:>7}')
+    if any(one['backend'].startswith('libdnn') for one in results):
+        print('published by the vendor: 1 thread 1.42 ms; 4 threads 3.43 ms and 1152.07 frames/s')
