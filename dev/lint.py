@@ -33,9 +33,10 @@ PACKAGE = 'mobilenetv2_ros'
 CHECKED = (PACKAGE, 'launch', 'test', 'dev', 'setup.py')
 
 ROS_FREE = tuple(f'{PACKAGE}/{name}' for name in (
-    'backends', 'classifier.py', 'cv_bridge_fallback.py', 'engine.py', 'image_message.py',
-    'labels.py', 'nv12.py', 'parameters.py', 'pipeline.py', 'process_setup.py', 'ranking.py',
-    'resources.py', 'stop_signals.py', 'tools/encode.py', 'trouble_log.py'))
+    'backends', 'classifier.py', 'compressed_image.py', 'cv_bridge_fallback.py', 'engine.py',
+    'image_message.py', 'labels.py', 'nv12.py', 'overlay.py', 'parameters.py', 'pipeline.py',
+    'process_setup.py', 'ranking.py', 'resources.py', 'stop_signals.py', 'tools/encode.py',
+    'trouble_log.py'))
 """What works without a ROS installation; folders include all that is in them."""
 
 STRICTLY_TYPED = (*ROS_FREE, 'test/emulated_libdnn/__init__.py')

@@ -15,44 +15,40 @@
 """
 The lifecycle node ``mobilenetv2``: pictures in, classifications out.
 
-Subscribes ``image_raw`` (sensor_msgs/Image). Publishes ``~/classification``
-(vision_msgs/Classification, one for each picture, with the picture's header) and, latched,
-``~/label_info`` and ``~/vision_info``. Parameters: :data:`mobilenetv2_ros.parameters.PARAMETERS`.
+Subscribes ``image_raw`` (sensor_msgs/Image) or ``image_raw/compressed``. Publishes
+``~/classification`` (vision_msgs/Classification, one for each picture, with the picture's header),
+latched ``~/label_info`` and ``~/vision_info``, ``~/overlay`` while somebody looks, and
+``/diagnostics``. Parameters: :data:`mobilenetv2_ros.parameters.PARAMETERS`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, List, Optional
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.classifier import Classifier
+from mobilenetv2_ros.compressed_image import decode_compressed
+from mobilenetv2_ros.diagnostics import ActivityRecorder, judge, make_status, tabulate
 from mobilenetv2_ros.engine import Engine
-from mobilenetv2_ros.image_message import ImageView, parse_image
+from mobilenetv2_ros.image_message import ImageView, parse_compressed_image, parse_image
+from mobilenetv2_ros.input_qos import (
+    describe_mismatches, make_input_qos, OVERRIDABLE, SubscriptionEventCallbacks)
 from mobilenetv2_ros.labels import LabelError
-from mobilenetv2_ros.messages import ClassificationWriter, make_label_info, make_vision_info
+from mobilenetv2_ros.outputs import ClassifiedPicture, Outputs
 from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace_values
 from mobilenetv2_ros.pipeline import Pipeline
-from mobilenetv2_ros.ranking import RankedClass, ScoreRangeError
+from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.trouble_log import TroubleLog
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import (
-    DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy)
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Classification, LabelInfo, VisionInfo
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-_OVERRIDABLE = (QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
-                QoSPolicyKind.RELIABILITY)
-
-
-class ClassifiedPicture(NamedTuple):
-    """A picture and its classes, best first."""
-
-    picture: ImageView
-    classes: List[RankedClass]
+_DIAGNOSTICS_PERIOD = 1.0
 
 
 class ClassifierNode(LifecycleNode):
@@ -69,10 +65,16 @@ class ClassifierNode(LifecycleNode):
         super().__init__('mobilenetv2', **node_options)
         self._troubles = TroubleLog(self.get_logger().warning)
         self._engine: Optional[Engine] = None
-        self._outputs: Optional[_Outputs] = None
+        self._outputs: Optional[Outputs] = None
         self._pipeline: Optional[Pipeline[bytes, ClassifiedPicture]] = None
         self._input: Optional[Subscription] = None
+        self._recorder = ActivityRecorder()
         self._parameters_now = declare_parameters(self)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Steady: a simulation that is paused must not look like a node that died.
+        self.create_timer(
+            _DIAGNOSTICS_PERIOD, self._publish_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_parameters)
 
     @property
@@ -92,7 +94,8 @@ class ClassifierNode(LifecycleNode):
         except (BackendError, LabelError, ScoreRangeError) as error:
             self.get_logger().error(f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
-        self._outputs = _Outputs(self, self._engine, values.score_threshold)
+        self._outputs = Outputs(
+            self, self._engine, values.score_threshold, self._report_overlay)
         self.get_logger().info(
             f"model '{self._engine.model_path}' on {self._engine.backend.kind} with "
             f'{len(self._engine.classifiers)} worker(s)')
@@ -103,6 +106,7 @@ class ClassifierNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, then subscribe."""
         assert self._engine is not None
+        self._recorder = ActivityRecorder()
         self._pipeline = Pipeline(
             [self._make_work(classifier) for classifier in self._engine.classifiers],
             self._publish, self._report)
@@ -143,27 +147,68 @@ class ClassifierNode(LifecycleNode):
     # What the transitions are made of.
 
     def _subscribe(self, take: Callable[[bytes], None]) -> Subscription:
-        # A fresh profile each time: overrides are written into it.
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.VOLATILE)
+        compressed = self._parameters_now.image_transport == 'compressed'
+        topic = 'image_raw'
+        if compressed:
+            # As image_transport does it: remapping image_raw moves the compressed topic too.
+            topic = self.resolve_topic_name(topic) + '/compressed'
         return self.create_subscription(
-            Image, 'image_raw', take, qos, raw=True,
-            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
+            CompressedImage if compressed else Image, topic, take, make_input_qos(), raw=True,
+            qos_overriding_options=OVERRIDABLE,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_qos_mismatch))
 
     def _make_work(self, classifier: Classifier) -> Callable[[bytes], ClassifiedPicture]:
+        read = (self._read_compressed if self._parameters_now.image_transport == 'compressed'
+                else self._read_raw)
+
         def work(message: bytes) -> ClassifiedPicture:
-            picture = parse_image(message, self._parameters_now.max_image_pixels)
+            picture = read(message)
             return ClassifiedPicture(picture, classifier.classify(picture))
 
         return work
 
+    def _read_raw(self, message: bytes) -> ImageView:
+        return parse_image(message, self._parameters_now.max_image_pixels)
+
+    def _read_compressed(self, message: bytes) -> ImageView:
+        assert self._engine is not None
+        values, info = self._parameters_now, self._engine.backend.info
+        return decode_compressed(parse_compressed_image(message), info.height, info.width,
+                                 values.resize_mode, values.max_image_pixels)
+
     def _publish(self, result: ClassifiedPicture) -> None:
         assert self._outputs is not None
         self._outputs.publish(result, self._parameters_now.class_id_format)
+        self._recorder.record_picture(result.picture)
 
     def _report(self, error: Exception) -> None:
+        self._recorder.record_failure(error)
         self._troubles.report(type(error).__name__, f'picture not classified: {error}')
+
+    def _report_overlay(self, error: Exception) -> None:
+        self._troubles.report('overlay', f'overlay not drawn: {error}')
+
+    def _on_qos_mismatch(self, event: Any) -> None:
+        if self._input is not None:
+            topic, qos = self._input.topic_name, self._input.qos_profile
+            for sentence in describe_mismatches(self, topic, qos):
+                self.get_logger().warning(sentence)
+
+    def _publish_diagnostics(self) -> None:
+        level, message, values = DiagnosticStatus.OK, 'no model open', {}
+        if self._engine is not None:
+            level, message = DiagnosticStatus.OK, 'a model is open, but the node is not active'
+            values = {'backend': self._engine.backend.kind, 'model': str(self._engine.model_path),
+                      'workers': str(len(self._engine.classifiers))}
+        if self._pipeline is not None and self._input is not None:
+            topic = self._input.topic_name
+            activity = self._recorder.take(
+                self._pipeline.counters, self._pipeline.take_latencies())
+            level, message = judge(activity, topic, self.count_publishers(topic))
+            values.update(tabulate(activity))
+        status = make_status(self.get_fully_qualified_name(), level, message, values)
+        self._diagnostics.publish(DiagnosticArray(
+            header=Header(stamp=self.get_clock().now().to_msg()), status=[status]))
 
     def _stop_classifying(self) -> None:
         if self._input is not None:
@@ -179,8 +224,11 @@ class ClassifierNode(LifecycleNode):
             self._outputs.destroy()
             self._outputs = None
         if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+            engine, self._engine = self._engine, None
+            try:
+                engine.close()
+            except BackendError as error:
+                self.get_logger().warning(f'the model did not close cleanly: {error}')
 
     def _on_parameters(self, changed: List[Parameter]) -> SetParametersResult:
         refusal = find_refusal(
@@ -189,31 +237,3 @@ class ClassifierNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=refusal)
         self._parameters_now = replace_values(self._parameters_now, changed)
         return SetParametersResult(successful=True)
-
-
-class _Outputs:
-    """The publishers of a configured node."""
-
-    def __init__(self, node: LifecycleNode, engine: Engine, threshold: float) -> None:
-        latched = QoSProfile(
-            depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
-            reliability=ReliabilityPolicy.RELIABLE)
-        self._node = node
-        self._class_ids = {
-            'name': engine.labels.names,
-            'index': [str(index) for index in range(len(engine.labels.names))]}
-        self._writer = ClassificationWriter()
-        self._classification = node.create_publisher(Classification, '~/classification', 10)
-        self._label_info = node.create_publisher(LabelInfo, '~/label_info', latched)
-        self._vision_info = node.create_publisher(VisionInfo, '~/vision_info', latched)
-        now = node.get_clock().now().to_msg()
-        self._label_info.publish(make_label_info(now, engine.labels.names, threshold))
-        self._vision_info.publish(make_vision_info(now, engine))
-
-    def publish(self, result: ClassifiedPicture, class_id_format: str) -> None:
-        self._classification.publish(self._writer.write(
-            result.picture.header, result.classes, self._class_ids[class_id_format]))
-
-    def destroy(self) -> None:
-        for publisher in (self._classification, self._label_info, self._vision_info):
-            self._node.destroy_publisher(publisher)

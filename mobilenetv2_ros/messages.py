@@ -16,12 +16,16 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import List, Sequence
 
 from builtin_interfaces.msg import Time
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import Header
 from mobilenetv2_ros.ranking import RankedClass
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header as HeaderMsg
 from vision_msgs.msg import (
     Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo)
@@ -80,3 +84,17 @@ def make_vision_info(stamp: Time, engine: Engine) -> VisionInfo:
         header=HeaderMsg(stamp=stamp),
         method=f'{engine.backend.info.name} on {engine.backend.kind}',
         database_location=str(engine.labels_path))
+
+
+def make_image(header: Header, bgr: NDArray[np.uint8]) -> Image:
+    """
+    Make a picture message.
+
+    :param bgr: uint8, shape (height, width, 3).
+    """
+    height, width = bgr.shape[:2]
+    message = Image(height=height, width=width, encoding='bgr8', step=3 * width)
+    write_header(header, message.header)
+    # An array is taken as it is; bytes would be checked one by one.
+    message.data = array('B', bgr.tobytes())
+    return message

@@ -48,9 +48,6 @@ _LETTERBOX_LUMA = 125
 
 _NEUTRAL_CHROMA = 128
 
-_FULL_TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
-"""Grey levels 0..255 to luma 16..235."""
-
 
 class Nv12(NamedTuple):
     """
@@ -193,24 +190,52 @@ Writer = Callable[[ImageView, Rectangle, Nv12, _Scratch], None]
 """Write a rectangle of the view, resized, over the whole of an NV12 target."""
 
 
-def _packed(channels: int, to_i420: int) -> Writer:
+class ColourOrder(NamedTuple):
+    """OpenCV's conversions of colours in one order."""
+
+    to_grey: int
+    to_ycrcb: int
+
+
+_RGB = ColourOrder(cv2.COLOR_RGB2GRAY, cv2.COLOR_RGB2YCrCb)
+_BGR = ColourOrder(cv2.COLOR_BGR2GRAY, cv2.COLOR_BGR2YCrCb)
+_RGBA = ColourOrder(cv2.COLOR_RGBA2GRAY, cv2.COLOR_RGB2YCrCb)
+_BGRA = ColourOrder(cv2.COLOR_BGRA2GRAY, cv2.COLOR_BGR2YCrCb)
+
+
+def _packed(channels: int, order: ColourOrder) -> Writer:
     """Make the writer of interleaved colour channels of 8 bits."""
     def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
         pixels = _rows(view, 0, view.height, view.width, channels)
-        _write_colour(_part(pixels, part), to_i420, target, scratch)
+        _write_colour(_part(pixels, part), order, target, scratch)
 
     return write
 
 
-def _write_colour(pixels: Pixels, to_i420: int, target: Nv12, scratch: _Scratch) -> None:
-    """Resize colours, then convert them to I420, NV12 with U and V in planes of their own."""
+def _write_colour(pixels: Pixels, order: ColourOrder, target: Nv12, scratch: _Scratch) -> None:
+    """
+    Resize colours, then convert them: luma of each pixel, chroma of the mean of each 2x2.
+
+    OpenCV's own conversion to I420 takes no longer but keeps the chroma of every second pixel
+    only, which a camera that delivers YUV does not.
+    """
     height, width = target.y.shape
-    small = scratch.get('colour', (height, width, pixels.shape[2]))
-    i420 = scratch.get('i420', (height * 3 // 2, width))
+    channels = pixels.shape[2]
+    small = scratch.get('colour', (height, width, channels))
     _resize(pixels, small)
-    cv2.cvtColor(small, to_i420, i420)
-    np.copyto(target.y, i420[:height])
-    cv2.merge(tuple(i420[height:].reshape(2, height // 2, width // 2)), target.uv)
+    cv2.cvtColor(small, order.to_grey, target.y)
+    _limit(target.y, 219 / 255, 16)
+    quarter = scratch.get('quarter', (height // 2, width // 2, channels))
+    cv2.resize(small, (width // 2, height // 2), quarter, interpolation=cv2.INTER_AREA)
+    ycrcb = scratch.get('ycrcb', (height // 2, width // 2, 3))
+    cv2.cvtColor(quarter, order.to_ycrcb, ycrcb)
+    _limit(ycrcb, 224 / 255, 128 - 128 * 224 / 255)
+    cv2.mixChannels([ycrcb], [target.uv], [2, 0, 1, 1])
+
+
+def _limit(plane: Pixels, factor: float, offset: float) -> None:
+    """Squeeze full range values into the limited range, in place."""
+    cv2.convertScaleAbs(plane, plane, factor, offset)
 
 
 def _bayer(to_bgr: int) -> Writer:
@@ -225,7 +250,7 @@ def _bayer(to_bgr: int) -> Writer:
         colours = scratch.get('demosaiced', (*mosaic.shape, 3))
         cv2.cvtColor(mosaic, to_bgr, colours)
         part = part._replace(x=part.x + border, y=part.y + border)
-        _write_colour(_part(colours, part), cv2.COLOR_BGR2YUV_I420, target, scratch)
+        _write_colour(_part(colours, part), _BGR, target, scratch)
 
     return write
 
@@ -241,7 +266,7 @@ def _grey(sample_bytes: int) -> Writer:
         samples = _rows(view, 0, view.height, view.width, sample_bytes)
         upper_byte = 0 if view.is_bigendian else sample_bytes - 1
         _write_channel(_part(samples, part), upper_byte, target.y, scratch)
-        cv2.LUT(target.y, _FULL_TO_LIMITED, target.y)
+        _limit(target.y, 219 / 255, 16)
         target.uv[:] = _NEUTRAL_CHROMA
 
     return write
@@ -311,12 +336,12 @@ def _write_chroma(
 
 
 ENCODINGS: Dict[str, Writer] = {
-    'rgb8': _packed(3, cv2.COLOR_RGB2YUV_I420),
-    'bgr8': _packed(3, cv2.COLOR_BGR2YUV_I420),
-    'rgba8': _packed(4, cv2.COLOR_RGBA2YUV_I420),
-    'bgra8': _packed(4, cv2.COLOR_BGRA2YUV_I420),
-    '8UC3': _packed(3, cv2.COLOR_BGR2YUV_I420),  # OpenCV's own order
-    '8UC4': _packed(4, cv2.COLOR_BGRA2YUV_I420),
+    'rgb8': _packed(3, _RGB),
+    'bgr8': _packed(3, _BGR),
+    'rgba8': _packed(4, _RGBA),
+    'bgra8': _packed(4, _BGRA),
+    '8UC3': _packed(3, _BGR),  # OpenCV's own order
+    '8UC4': _packed(4, _BGRA),
     'mono8': _grey(1),
     '8UC1': _grey(1),
     'mono16': _grey(2),

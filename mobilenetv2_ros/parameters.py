@@ -26,6 +26,8 @@ from mobilenetv2_ros.nv12 import RESIZE_MODES
 
 Value = Union[bool, int, float, str]
 
+IMAGE_TRANSPORTS = ('raw', 'compressed')
+
 AT_ANY_TIME = 'any time'
 UNCONFIGURED = 'unconfigured'
 AT_START = 'start'
@@ -66,6 +68,10 @@ PARAMETERS: Tuple[ParameterRow, ...] = (
         'thread_count', 0,
         'Workers, that is frames in flight. 0: 4 on the BPU, 1 on the CPU.', limits=(0, 16)),
     ParameterRow(
+        'image_transport', 'raw',
+        'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage (JPEG, PNG) '
+        'on image_raw/compressed.', choices=IMAGE_TRANSPORTS),
+    ParameterRow(
         'top_k', 5, 'Most classes in a result.', limits=(1, 1000), changes=AT_ANY_TIME),
     ParameterRow(
         'score_threshold', 0.0, 'Least probability of a class in a result.', limits=(0.0, 1.0),
@@ -99,6 +105,7 @@ class Parameters(NamedTuple):
     labels_path: str
     backend: str
     thread_count: int
+    image_transport: str
     top_k: int
     score_threshold: float
     class_id_format: str

@@ -45,6 +45,7 @@ class Counters(NamedTuple):
 
     :param dropped: for a newer one, or left in the queue at the end.
     :param waiting: in the queue now.
+    :param last_arrival: of a frame, in seconds of the monotonic clock; None before the first one.
     """
 
     received: int
@@ -52,6 +53,13 @@ class Counters(NamedTuple):
     failed: int
     published: int
     waiting: int
+    last_arrival: Optional[float]
+
+    def since(self, earlier: Counters) -> Counters:
+        """Return what has been counted since then."""
+        return self._replace(
+            received=self.received - earlier.received, dropped=self.dropped - earlier.dropped,
+            failed=self.failed - earlier.failed, published=self.published - earlier.published)
 
 
 @dataclass
@@ -74,11 +82,13 @@ class _NewestFrameQueue(Generic[Item]):
         self._taken = 0
         self.received = 0
         self.dropped = 0
+        self.last_arrival: Optional[int] = None
 
     def put(self, item: Item) -> None:
         arrival = time.monotonic_ns()
         with self._changed:
             self.received += 1
+            self.last_arrival = arrival
             if self._closed:
                 self.dropped += 1
                 return
@@ -192,8 +202,10 @@ class Pipeline(Generic[Item, Result]):
     def counters(self) -> Counters:
         """The counters now; each is exact, their sum may miss a frame that is under way."""
         queue, output = self._queue, self._output
+        arrival = queue.last_arrival
         return Counters(
-            queue.received, queue.dropped, output.failed, output.published, len(queue))
+            queue.received, queue.dropped, output.failed, output.published, len(queue),
+            None if arrival is None else arrival * 1e-9)
 
     def take_latencies(self) -> List[float]:
         """Return the times from arrival to result, in seconds, since this was last called."""

@@ -99,6 +99,6 @@ def rank(probabilities: Scores, count: int, threshold: float = 0.0) -> List[Rank
         best = np.flatnonzero(probabilities >= least)
     best = best[np.lexsort((best, -probabilities[best]))][:count]
     return [
-        RankedClass(index, min(1.0, max(0.0, probability)))
-        for index, probability in zip(best.tolist(), probabilities[best].tolist())
+        RankedClass(index, probability)
+        for index, probability in zip(best.tolist(), probabilities[best].clip(0, 1).tolist())
         if probability >= threshold]

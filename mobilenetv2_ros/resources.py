@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 VENDOR_MODEL = Path('/opt/hobot/model/x5/basic/mobilenetv2_224x224_nv12.bin')
 """Where RDK OS has the vendor's model."""
@@ -72,3 +72,13 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     candidates += [download_folder() / 'mobilenet_v2_1.0_224_quant.tflite']
     found = (path for path in candidates if path and path.is_file())
     return next(found, share_folder() / BUNDLED_MODEL)
+
+
+def large_image_environment(share: Path) -> Dict[str, str]:
+    """
+    Return the environment variables that make Fast DDS fit for large images.
+
+    :param share: as :func:`share_folder` returns it.
+    """
+    profile = str(share / 'config' / 'fastdds_large_images.xml')
+    return {'FASTDDS_DEFAULT_PROFILES_FILE': profile, 'FASTRTPS_DEFAULT_PROFILES_FILE': profile}

@@ -57,6 +57,6 @@ class TroubleLog:
                 return
             held_back = self._held_back.pop(kind, 0)
             self._last[kind] = now
-        if held_back:
-            message += f' (and {held_back} more like it in the last {now - (last or now):.0f} s)'
+        if held_back and last is not None:
+            message += f' (and {held_back} more like it in the last {now - last:.0f} s)'
         self._write(message)

@@ -27,12 +27,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, List
 
-import numpy as np
-
 from mobilenetv2_ros.backends.base import (
     Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo, Session)
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
+import numpy as np
 
 _MODULES = ('hobot_dnn', 'hobot_dnn_rdkx5')
 """Under which names boards and the package registry install it."""
@@ -117,8 +116,10 @@ class _HobotDnnBackend(Backend):
 
 
 class _HobotDnnSession(Session):
+
     def __init__(self, model: Any, info: ModelInfo) -> None:
         self._model = model
+        self._score_count = info.score_count
         self._picture = np.zeros((info.height * 3 // 2, info.width), np.uint8)
         self._nv12 = Nv12.over(self._picture, info.height, info.width)
 
@@ -133,6 +134,9 @@ class _HobotDnnSession(Session):
             stored = np.asarray(output.buffer).reshape(-1)
         except SystemError as error:
             raise BackendError(f'hobot_dnn failed: {_find_cause(error)}') from None
+        if stored.size != self._score_count:
+            raise BackendError(
+                f'hobot_dnn gave {stored.size} scores; expected {self._score_count}')
         return _dequantise(stored, output.properties)
 
     def close(self) -> None:
@@ -161,11 +165,16 @@ def _find_size(path: Path, properties: Any) -> List[int]:
 
 
 def _dequantise(stored: np.ndarray[Any, Any], properties: Any) -> Scores:
-    if stored.dtype.kind == 'f':
-        # A copy: the buffer is the model's only output memory.
-        return stored.astype(np.float32)
-    scale: Scores = np.asarray(properties.scale_data, np.float32)
-    return stored.astype(np.float32) * scale
+    # A copy: the buffer may be the model's only output memory.
+    real: Scores = stored.astype(np.float32)
+    if stored.dtype.kind != 'f':
+        scale: Scores = np.asarray(properties.scale_data, np.float32)
+        if scale.size not in (0, 1, real.size):
+            raise BackendError(
+                f'hobot_dnn gives {scale.size} quantisation factors for {real.size} scores; '
+                'expected one, or one for each score')
+        real *= scale if scale.size else 1
+    return real
 
 
 def _find_cause(error: SystemError) -> str:

@@ -27,19 +27,19 @@ from __future__ import annotations
 from contextlib import ExitStack
 import ctypes
 from ctypes import byref, c_char_p, c_int32, c_void_p, POINTER, pointer
+import os
 from pathlib import Path
 import threading
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mobilenetv2_ros.backends import libdnn_abi as abi
 from mobilenetv2_ros.backends.base import (
     Backend, check_input_size, InferenceTimeoutError, ModelError, ModelInfo, Session)
-from mobilenetv2_ros.backends.libdnn_abi import is_installed, Library, LibdnnError
+from mobilenetv2_ros.backends.libdnn_abi import is_installed, LibdnnError, Library
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ['is_installed', 'LibdnnBackend', 'open_model']
 
@@ -82,12 +82,12 @@ class LibdnnBackend(Backend):
         self._packed = c_void_p()
         self._unfinished = _Unfinished(library)
         self._opened = ExitStack()
-        files = (c_char_p * 1)(str(path).encode())
+        files = (c_char_p * 1)(os.fsencode(path))
         try:
             library.call('hbDNNInitializeFromFiles', byref(self._packed), files, 1)
         except LibdnnError as error:
             raise ModelError(f"model '{path}' cannot be opened: {error}") from None
-        self._opened.callback(library.call, 'hbDNNRelease', self._packed)
+        self._opened.callback(library.give_back, 'hbDNNRelease', self._packed)
         self._opened.callback(self._unfinished.close)
         try:
             self._inspect(path)
@@ -182,6 +182,13 @@ def _count_scores(path: Path, properties: abi.TensorProperties) -> int:
     if count < 2 or max(shape) != count:
         raise ModelError(
             f"model '{path}' has an output of shape {shape}; expected one list of class scores")
+    aligned = properties.alignedShape.sizes()
+    fits = len(aligned) == len(shape) and all(a >= size for a, size in zip(aligned, shape))
+    needed = int(np.prod(aligned)) * np.dtype(_OUTPUT_TYPES[kind]).itemsize
+    if not fits or needed > properties.alignedByteSize:
+        raise ModelError(
+            f"model '{path}' has an output of shape {shape} in {aligned}, "
+            f'{properties.alignedByteSize} bytes; expected room for all scores')
     return count
 
 
@@ -245,9 +252,9 @@ class _Memory:
     def _allocate(self, tensor: Any, index: int, size: int) -> NDArray[np.uint8]:
         memory = pointer(tensor.sysMem[index])
         self._library.call('hbSysAllocCachedMem', memory, size)
-        self._allocated.callback(self._library.call, 'hbSysFreeMem', memory)
+        self._allocated.callback(self._library.give_back, 'hbSysFreeMem', memory)
         address = memory.contents.virAddr
-        return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
 
 def _view_valid(stored: NDArray[np.uint8], properties: abi.TensorProperties) -> NDArray[Any]:
@@ -255,25 +262,26 @@ def _view_valid(stored: NDArray[np.uint8], properties: abi.TensorProperties) -> 
     dtype = np.dtype(_OUTPUT_TYPES[_type_name(properties.tensorType)])
     valid, aligned = properties.validShape.sizes(), properties.alignedShape.sizes()
     padded = stored[:int(np.prod(aligned)) * dtype.itemsize].view(dtype).reshape(aligned)
-    return padded[tuple(slice(size) for size in valid)]
+    values: NDArray[Any] = padded[tuple(slice(size) for size in valid)]
+    return values
 
 
 class _LibdnnSession(Session):
+
     def __init__(self, backend: LibdnnBackend) -> None:
         self._backend = backend
         self._call = backend._library.call
+        self._give_back = backend._library.give_back
         self._control = abi.InferCtrlParam()
         self._memory: Optional[_Memory] = self._allocate()
 
     @property
     def input(self) -> Nv12:  # noqa: A003
-        if self._memory is None:
-            self._memory = self._allocate()
-        return self._memory.nv12
+        return self._own_memory().nv12
 
     def run(self, timeout: float) -> Scores:
         self._backend._unfinished.check_room()
-        memory = self._memory or self._allocate()
+        memory = self._own_memory()
         task = self._start(memory)
         self._finish(task, memory, timeout)
         return self._backend._dequantise(memory.stored.reshape(-1))
@@ -282,6 +290,12 @@ class _LibdnnSession(Session):
         memory, self._memory = self._memory, None
         if memory is not None:
             memory.free()
+
+    def _own_memory(self) -> _Memory:
+        """Return the memory; new one if the BPU may still write to the last."""
+        if self._memory is None:
+            self._memory = self._allocate()
+        return self._memory
 
     def _allocate(self) -> _Memory:
         backend = self._backend
@@ -296,29 +310,49 @@ class _LibdnnSession(Session):
         return task
 
     def _finish(self, task: c_void_p, memory: _Memory, timeout: float) -> None:
+        milliseconds = max(1, round(timeout * 1000))
         try:
-            self._call('hbDNNWaitTaskDone', task, max(1, round(timeout * 1000)))
+            self._call('hbDNNWaitTaskDone', task, milliseconds)
         except LibdnnError as error:
-            if error.code != abi.ERROR_TIMEOUT:
-                self._call('hbDNNReleaseTask', task)
-                raise
-            # The BPU may still write: the next picture needs memory of its own.
-            self._memory = None
-            self._backend._unfinished.add(task, memory)
-            raise InferenceTimeoutError(
-                f'the BPU did not answer within inference_timeout, {timeout:g} s: {error}'
-            ) from None
+            timed_out = error.code == abi.ERROR_TIMEOUT
+            if timed_out or not _is_over(self._call, task, milliseconds):
+                # The BPU may still write: the next picture needs memory of its own.
+                self._memory = None
+                self._backend._unfinished.add(task, memory)
+            else:
+                self._give_back('hbDNNReleaseTask', task)
+            if timed_out:
+                raise InferenceTimeoutError(
+                    f'the BPU did not answer within inference_timeout, {timeout:g} s: {error}'
+                ) from None
+            raise
         try:
             self._call('hbSysFlushMem', memory.output_flush, abi.FLUSH_INVALIDATE)
         finally:
-            self._call('hbDNNReleaseTask', task)
+            self._give_back('hbDNNReleaseTask', task)
+
+
+def _is_over(call: Callable[..., None], task: c_void_p, wait_ms: int) -> bool:
+    """
+    Tell whether the BPU has let go of a task.
+
+    A wait may fail while the task still runs: only the second failure counts.
+    """
+    for _ in range(2):
+        try:
+            call('hbDNNWaitTaskDone', task, wait_ms)
+            return True
+        except LibdnnError as error:
+            if error.code == abi.ERROR_TIMEOUT:
+                return False
+    return True
 
 
 class _Unfinished:
     """Overdue tasks and the memory that the BPU may still write to, until they are done."""
 
     def __init__(self, library: Library) -> None:
-        self._call = library.call
+        self._library = library
         self._lock = threading.Lock()
         self._overdue: List[Tuple[c_void_p, _Memory]] = []
 
@@ -331,7 +365,7 @@ class _Unfinished:
         if len(self._overdue) < _MAX_UNFINISHED:
             return
         with self._lock:
-            self._reclaim(wait_ms=1)
+            self._reclaim()
             if len(self._overdue) >= _MAX_UNFINISHED:
                 raise InferenceTimeoutError(
                     f'{len(self._overdue)} inferences never finished: the BPU hangs; restart the '
@@ -339,34 +373,27 @@ class _Unfinished:
 
     def add(self, task: c_void_p, memory: _Memory) -> None:
         with self._lock:
-            self._reclaim(wait_ms=1)
             self._overdue.append((task, memory))
+            self._reclaim()
 
     def close(self) -> None:
         """Give everything back, also what the BPU has not finished."""
         with self._lock, ExitStack() as stack:
-            self._reclaim(_LAST_WAIT_MS)
-            for task, memory in self._overdue:
+            overdue, self._overdue = self._overdue, []
+            for task, memory in overdue:
                 stack.callback(self._give_back, task, memory)
-            self._overdue = []
+            for task, _ in overdue:
+                _is_over(self._library.call, task, _LAST_WAIT_MS)
 
-    def _reclaim(self, wait_ms: int) -> None:
-        self._overdue, overdue = [], self._overdue
-        for task, memory in overdue:
-            if self._is_done(task, wait_ms):
+    def _reclaim(self) -> None:
+        for one in list(self._overdue):
+            task, memory = one
+            if _is_over(self._library.call, task, wait_ms=1):
+                self._overdue.remove(one)
                 self._give_back(task, memory)
-            else:
-                self._overdue.append((task, memory))
-
-    def _is_done(self, task: c_void_p, wait_ms: int) -> bool:
-        try:
-            self._call('hbDNNWaitTaskDone', task, wait_ms)
-        except LibdnnError as error:
-            return error.code != abi.ERROR_TIMEOUT
-        return True
 
     def _give_back(self, task: c_void_p, memory: _Memory) -> None:
         try:
-            self._call('hbDNNReleaseTask', task)
+            self._library.give_back('hbDNNReleaseTask', task)
         finally:
             memory.free()

@@ -137,13 +137,16 @@ _SLOW_FUNCTIONS = ('hbDNNInitializeFromFiles', 'hbDNNWaitTaskDone')
 """Those that wait, and so must let other Python threads run. The others are so short that giving
 the interpreter lock up would cost more, up to a switch interval, than they take."""
 
+_GIVE_BACK_ATTEMPTS = 4
+
 
 class LibdnnError(BackendError):
     """A function of libdnn failed; ``code`` is what it returned."""
 
     def __init__(self, function: str, code: int) -> None:
         """Compose a sentence of function, code, meaning and advice."""
-        meaning, advice = _ERRORS.get(code, ('an undocumented error', 'see the kernel log (dmesg)'))
+        meaning, advice = _ERRORS.get(
+            code, ('an undocumented error', 'see the kernel log (dmesg)'))
         super().__init__(f'{function} failed with {code}, {meaning}: {advice}')
         self.code = code
 
@@ -183,6 +186,20 @@ class Library:
         code = self._functions[name](*arguments)
         if code:
             raise LibdnnError(name, code)
+
+    def give_back(self, name: str, *arguments: Any) -> None:
+        """
+        Call a function that frees something; if it refuses, offer it again before telling.
+
+        :raises LibdnnError: it refused, be it only the first time.
+        """
+        try:
+            self.call(name, *arguments)
+        except LibdnnError:
+            for _ in range(_GIVE_BACK_ATTEMPTS - 1):
+                if not self._functions[name](*arguments):
+                    break
+            raise
 
 
 def is_installed() -> bool:

@@ -67,8 +67,8 @@ def read_normalisation(model_path: Path) -> Optional[Normalisation]:
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         mean, std = (tuple(float(value) for value in content[key]) for key in ('mean', 'std'))
-        if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
-            raise ValueError('mean and std need three values each, std above 0')
+        if len(mean) != 3 or len(std) != 3 or not np.isfinite(mean + std).all() or min(std) <= 0:
+            raise ValueError('mean and std need three finite values each, std above 0')
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"normalisation file '{path}' is unusable ({error}); "

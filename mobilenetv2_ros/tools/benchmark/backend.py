@@ -29,11 +29,10 @@ import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Sequence
 
-import numpy as np
-
 from mobilenetv2_ros.backends.base import Backend, BackendError, Session
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, can_open_bin, open_backend
 from mobilenetv2_ros.resources import find_model
+import numpy as np
 
 _TIMEOUT = 10.0
 _WARM_UP_RUNS = 5
@@ -137,7 +136,7 @@ def add_command(commands: Any) -> None:
                         help='with a Python thread beside it that only computes')
     parser.add_argument('--compare-gil', action='store_true',
                         help='(libdnn) measure each run also with every call holding the '
-                        'interpreter lock, as the vendor\'s Python module does')
+                        'interpreter lock, as the Python module of the vendor does')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     parser.set_defaults(run=run)
 

@@ -1,0 +1,107 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Start the classifier node; see ``ros2 launch mobilenetv2_ros classify.launch.py --show-args``.
+
+Each of the node's parameters is an argument. One that is not given is as in ``params_file``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from mobilenetv2_ros.parameters import ParameterRow, PARAMETERS, Value
+from mobilenetv2_ros.resources import share_folder
+
+NODE_PARAMETERS = (
+    *PARAMETERS,
+    ParameterRow('use_sim_time', False, 'Take the time from /clock.'),
+)
+BOOLEANS = {'true': True, 'false': False, 'True': True, 'False': False}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments, then start the node with those that were given."""
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'image', default_value='image_raw',
+            description='Topic of the pictures.'),
+        DeclareLaunchArgument(
+            'params_file', default_value=str(share_folder() / 'config' / 'classifier.yaml'),
+            description='Parameters of the node that are not given as arguments.'),
+        *map(declare_parameter_argument, NODE_PARAMETERS),
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='Namespace of the node and its topics.'),
+        DeclareLaunchArgument(
+            'log_level', default_value='info', description='Least severity that is logged.',
+            choices=['debug', 'info', 'warn', 'error', 'fatal']),
+        DeclareLaunchArgument(
+            'respawn', default_value='false', description='Start the node again when it fails.',
+            choices=list(BOOLEANS)),
+        OpaqueFunction(function=make_node),
+    ])
+
+
+def declare_parameter_argument(row: ParameterRow) -> DeclareLaunchArgument:
+    """Make the argument of a parameter: empty for the value in ``params_file``."""
+    choices = list(BOOLEANS) if isinstance(row.default, bool) else list(row.choices)
+    return DeclareLaunchArgument(
+        row.name, default_value='', choices=['', *choices] if choices else None,
+        description=f'{row.help} Not given: as in params_file.')
+
+
+def make_node(context: LaunchContext) -> List[LaunchDescriptionEntity]:
+    """
+    Make the node, all arguments known.
+
+    :raises RuntimeError: an argument is not usable; ``ros2 launch`` shows the text.
+    """
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    params_file = Path(argument('params_file')).expanduser()
+    if not params_file.is_file():
+        raise RuntimeError(f"params_file '{params_file}' does not exist; expected a YAML file")
+    given: Dict[str, Value] = {
+        row.name: parse_value(row, argument(row.name))
+        for row in NODE_PARAMETERS if argument(row.name)}
+    return [Node(
+        package='mobilenetv2_ros', executable='classifier_node', name='mobilenetv2',
+        namespace=argument('namespace'), parameters=[str(params_file), given],
+        remappings=[('image_raw', argument('image'))],
+        ros_arguments=['--log-level', argument('log_level')],
+        output='screen', emulate_tty=True,
+        respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0)]
+
+
+def parse_value(row: ParameterRow, text: str) -> Value:
+    """
+    Give an argument the type of its parameter.
+
+    :raises RuntimeError: it is of another type.
+    """
+    kind = type(row.default)
+    try:
+        return BOOLEANS[text] if kind is bool else kind(text)
+    except ValueError:
+        raise RuntimeError(
+            f"{row.name} '{text}' is not usable; expected {kind.__name__} such as {row.default}"
+        ) from None

@@ -1,0 +1,168 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Counters to ``diagnostic_msgs``, with a verdict that a human understands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from mobilenetv2_ros.backends.base import BackendError
+from mobilenetv2_ros.image_message import ImageView
+from mobilenetv2_ros.pipeline import Counters
+from mobilenetv2_ros.ranking import ScoreRangeError
+import numpy as np
+
+_SILENT_SECONDS = 2.0
+"""A camera that is silent for so long has stopped; the slowest ones in use send once a second."""
+
+_DROPPED_PART = 0.1
+"""What may be dropped without a warning; a loaded machine misses a frame now and then."""
+
+NO_COUNTERS = Counters(0, 0, 0, 0, 0, None)
+
+
+class PictureInfo(NamedTuple):
+    """What is told of the last picture."""
+
+    encoding: str
+    width: int
+    height: int
+
+
+class Activity(NamedTuple):
+    """
+    What happened since the last report.
+
+    :param seconds: how long that was.
+    :param recent: counters of that time alone.
+    :param total: counters since the node was activated.
+    :param latencies: from arrival to result, in seconds.
+    :param last_picture: the last one that was classified.
+    :param engine_failures: pictures that the engine failed on, in that time.
+    :param last_failure: in words, empty if there was none in that time.
+    """
+
+    seconds: float
+    recent: Counters
+    total: Counters
+    latencies: List[float]
+    last_picture: Optional[PictureInfo]
+    engine_failures: int
+    last_failure: str
+
+
+def judge(activity: Activity, topic: str, publishers: int) -> Tuple[bytes, str]:
+    """
+    Decide how an active node is doing.
+
+    :param topic: of the pictures.
+    :param publishers: how many there are on it.
+    :returns: level of ``DiagnosticStatus`` and the reason.
+    """
+    recent, total = activity.recent, activity.total
+    if total.last_arrival is None:
+        return DiagnosticStatus.STALE, (
+            f"no picture yet on '{topic}', which has {publishers} publisher(s)")
+    if activity.engine_failures:
+        level = DiagnosticStatus.WARN if recent.published else DiagnosticStatus.ERROR
+        return level, (f'{activity.engine_failures} inference(s) failed, {recent.published} did '
+                       f'not: {activity.last_failure}')
+    silent = time.monotonic() - total.last_arrival
+    if silent > _SILENT_SECONDS:
+        return DiagnosticStatus.WARN, (
+            f"no picture on '{topic}' for {silent:.0f} s; it has {publishers} publisher(s)")
+    if recent.failed:
+        level = DiagnosticStatus.WARN if recent.published else DiagnosticStatus.ERROR
+        return level, f'{recent.failed} picture(s) not classified: {activity.last_failure}'
+    if recent.dropped > _DROPPED_PART * max(1, recent.received):
+        return DiagnosticStatus.WARN, (
+            f'{recent.dropped} of {recent.received} pictures dropped for newer ones: they come '
+            'faster than they are classified')
+    return DiagnosticStatus.OK, f'classifying {recent.published / activity.seconds:.1f} pictures/s'
+
+
+def tabulate(activity: Activity) -> Dict[str, str]:
+    """Return what is shown below the verdict, by name."""
+    recent, total, seconds = activity.recent, activity.total, activity.seconds
+    values = {
+        'input rate (Hz)': f'{recent.received / seconds:.1f}',
+        'output rate (Hz)': f'{recent.published / seconds:.1f}',
+        'received': str(total.received), 'published': str(total.published),
+        'dropped': str(total.dropped), 'failed': str(total.failed),
+        'waiting in queue': str(total.waiting),
+        'engine failures since last report': str(activity.engine_failures),
+        'last failure': activity.last_failure or 'none since last report'}
+    if activity.latencies:
+        p50, p99 = np.percentile(activity.latencies, (50, 99)) * 1e3
+        values.update({'latency p50 (ms)': f'{p50:.2f}', 'latency p99 (ms)': f'{p99:.2f}'})
+    if total.last_arrival is not None:
+        values['last picture age (s)'] = f'{time.monotonic() - total.last_arrival:.1f}'
+    if activity.last_picture is not None:
+        encoding, width, height = activity.last_picture
+        values.update({
+            'last picture encoding': encoding, 'last picture size': f'{width}x{height}'})
+    return values
+
+
+def make_status(name: str, level: bytes, message: str, values: Dict[str, str]) -> DiagnosticStatus:
+    """
+    Put a verdict into a message.
+
+    :param name: of the node, with its namespace.
+    """
+    return DiagnosticStatus(
+        level=level, name=f'{name}: image classification', hardware_id=name, message=message,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()])
+
+
+class ActivityRecorder:
+    """Collect what an active node does until it is reported; takes word from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since = time.monotonic()
+        self._counters = NO_COUNTERS
+        self._engine_failures = 0
+        self._last_failure = ''
+        self._last_picture: Optional[PictureInfo] = None
+
+    def record_picture(self, view: ImageView) -> None:
+        """Remember what the last picture looked like."""
+        self._last_picture = PictureInfo(view.encoding, view.width, view.height)
+
+    def record_failure(self, error: Exception) -> None:
+        """Remember why a picture was not classified."""
+        with self._lock:
+            self._engine_failures += isinstance(error, (BackendError, ScoreRangeError))
+            self._last_failure = str(error)
+
+    def take(self, counters: Counters, latencies: List[float]) -> Activity:
+        """
+        Return what happened since this was last called.
+
+        :param counters: of the pipeline, now.
+        :param latencies: of the results since then.
+        """
+        now = time.monotonic()
+        with self._lock:
+            activity = Activity(
+                max(1e-3, now - self._since), counters.since(self._counters), counters, latencies,
+                self._last_picture, self._engine_failures, self._last_failure)
+            self._engine_failures, self._last_failure = 0, ''
+        self._since, self._counters = now, counters
+        return activity

@@ -1,0 +1,76 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Quality of service of the image subscription, and what to say when a publisher's differs."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy, HistoryPolicy, qos_check_compatible, QoSCompatibility, QoSPolicyKind,
+    QoSProfile, ReliabilityPolicy)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+__all__ = ['describe_mismatches', 'make_input_qos', 'OVERRIDABLE', 'SubscriptionEventCallbacks']
+
+OVERRIDABLE = QoSOverridingOptions((
+    QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
+    QoSPolicyKind.RELIABILITY))
+"""Each is a parameter ``qos_overrides.<topic>.subscription.<policy>``."""
+
+
+def make_input_qos() -> QoSProfile:
+    """
+    Make the profile of a sensor's subscriber, which nearly every publisher matches.
+
+    :returns: a profile of its own: overrides are written into it.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE)
+
+
+def describe_mismatches(node: Node, topic: str, qos: QoSProfile) -> List[str]:
+    """
+    Find the publishers on a topic that cannot reach a subscription.
+
+    :param topic: the full name, remapped.
+    :param qos: that of the subscription.
+    :returns: a sentence for each, with what to set.
+    """
+    return [_describe(info, topic, qos) for info in node.get_publishers_info_by_topic(topic)
+            if qos_check_compatible(info.qos_profile, qos)[0] == QoSCompatibility.ERROR]
+
+
+def _describe(info: Any, topic: str, qos: QoSProfile) -> str:
+    offered, asked = info.qos_profile, qos
+    overrides = []
+    if offered.reliability == ReliabilityPolicy.BEST_EFFORT != asked.reliability:
+        overrides.append(('reliability', 'best_effort'))
+    if offered.durability == DurabilityPolicy.VOLATILE != asked.durability:
+        overrides.append(('durability', 'volatile'))
+    advice = ' and '.join(
+        f'qos_overrides.{topic}.subscription.{policy} to {value}' for policy, value in overrides)
+    publisher = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+    return (f"no pictures from {publisher} on '{topic}': it offers "
+            f'{offered.reliability.name} and {offered.durability.name}, but this node asks for '
+            f'{asked.reliability.name} and {asked.durability.name}'
+            + (f'; set {advice}' if advice else ''))

@@ -1,0 +1,208 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The other side of ``benchmark node``: a process that publishes pictures and times the results.
+
+The messages are serialized beforehand, so that publishing costs what the middleware costs and no
+more. A number is written into the stamp of each just before it goes out; the result bears it too
+and so tells which picture it belongs to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import struct
+import sys
+import threading
+import time
+from typing import Any, Dict, List, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray
+from mobilenetv2_ros.process_setup import set_up_process
+from mobilenetv2_ros.spinning import make_executor
+import numpy as np
+import psutil
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Classification
+
+_RING = 16
+_NANOSECONDS_AT = 8
+_REMEMBERED = 1 << 20
+"""Pictures whose time of publishing is kept; far more than can be under way."""
+
+_BYTES_PER_PIXEL = {'bgr8': 3.0, 'rgb8': 3.0, 'mono8': 1.0, 'nv12': 1.5, 'yuyv': 2.0, 'uyvy': 2.0}
+"""Encodings that can be measured."""
+
+ENCODINGS = tuple(_BYTES_PER_PIXEL)
+
+
+class Load(NamedTuple):
+    """
+    What to publish, for how long, and who is measured.
+
+    :param rate: pictures per second, 0 for as many as go.
+    :param process: whose processor time and memory are measured.
+    """
+
+    encoding: str
+    width: int
+    height: int
+    rate: float
+    seconds: float
+    process: int
+
+
+def make_ring(load: Load) -> List[bytes]:
+    """Serialize a few different pictures."""
+    size = int(load.width * load.height * _BYTES_PER_PIXEL[load.encoding])
+    generator = np.random.default_rng(0)
+    message = Image(
+        height=load.height, width=load.width, encoding=load.encoding,
+        step=size // load.height if load.encoding != 'nv12' else load.width)
+    message.header.frame_id = 'camera'
+    ring = []
+    for _ in range(_RING):
+        message.data = generator.integers(16, 236, size, np.uint8).tobytes()
+        ring.append(serialize_message(message))
+    return ring
+
+
+class LoadGenerator:
+    """Publish from one thread, take results in the executor's."""
+
+    def __init__(self, load: Load) -> None:
+        """Make the node, its publisher and its subscriptions."""
+        self._load = load
+        self._ring = make_ring(load)
+        self.node = rclpy.create_node('load')
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._publisher = self.node.create_publisher(Image, 'image_raw', qos)
+        self.node.create_subscription(
+            Classification, '/mobilenetv2/classification', self._on_result, 100, raw=True)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._sent = [0] * _REMEMBERED
+        self._number = 0
+        self._latencies: List[int] = []
+        self._last_number = -1
+        self._out_of_order = 0
+        self._counters: Dict[str, str] = {}
+        self.report: Dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Wait for the node, warm it up, then measure; to be called in a thread."""
+        while not (self._publisher.get_subscription_count() and self._latencies):
+            self._publish_for(0.2, rate=50.0)
+        self._publish_for(1.0, self._load.rate)
+        process = psutil.Process(self._load.process)
+        before, cpu_before = dict(self._counters), _cpu_seconds(process)
+        self._latencies, self._out_of_order = [], 0
+        began = time.perf_counter()
+        published = self._publish_for(self._load.seconds, self._load.rate)
+        took = time.perf_counter() - began
+        cpu = _cpu_seconds(process) - cpu_before
+        time.sleep(1.5)  # the last report of the counters
+        self.report = self._summarise(published, took, cpu, process, before)
+
+    def _publish_for(self, seconds: float, rate: float) -> int:
+        """Publish and return how many."""
+        publish, sent = self._publisher.publish, self._sent
+        # The bytes are ours alone: numbering them in place spares a copy for each picture.
+        ring = [(message, ctypes.c_uint32.from_address(_address(message) + _NANOSECONDS_AT))
+                for message in self._ring]
+        began = time.perf_counter()
+        count = 0
+        while (now := time.perf_counter()) < began + seconds:
+            if rate and (due := began + count / rate) > now:
+                time.sleep(due - now)
+            message, number = ring[count % len(ring)]
+            number.value = self._number
+            sent[self._number % _REMEMBERED] = time.monotonic_ns()
+            publish(message)
+            self._number += 1
+            count += 1
+        return count
+
+    def _on_result(self, message: bytes) -> None:
+        now = time.monotonic_ns()
+        number = struct.unpack_from('<I', message, _NANOSECONDS_AT)[0]
+        self._latencies.append(now - self._sent[number % _REMEMBERED])
+        self._out_of_order += number <= self._last_number
+        self._last_number = number
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self._counters = {one.key: one.value for one in status.values}
+
+    def _summarise(self, published: int, took: float, cpu: float, process: psutil.Process,
+                   before: Dict[str, str]) -> Dict[str, Any]:
+        latencies = np.array(self._latencies or [0]) * 1e-6
+        results = len(self._latencies)
+        counted = {
+            name: int(self._counters[name]) - int(before.get(name, 0))
+            for name in ('received', 'dropped', 'failed') if name in self._counters}
+        return {
+            'published': published, 'published_per_s': published / took, 'results': results,
+            'fps': results / took, 'out_of_order': self._out_of_order, **counted,
+            'latency_ms': {'p50': float(np.percentile(latencies, 50)),
+                           'p99': float(np.percentile(latencies, 99)),
+                           'max': float(latencies.max())},
+            'cpu_us_per_frame': cpu / max(1, results) * 1e6, 'cpu_percent': cpu / took * 100,
+            'rss_mb': process.memory_info().rss / 2 ** 20}
+
+
+def _address(message: bytes) -> int:
+    """Find where the bytes lie."""
+    return ctypes.cast(ctypes.c_char_p(message), ctypes.c_void_p).value or 0
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def main(arguments: List[str]) -> None:
+    """Generate the load and print the report as JSON; arguments are the fields of ``Load``."""
+    parser = argparse.ArgumentParser()
+    for name, kind in (('encoding', str), ('width', int), ('height', int), ('rate', float),
+                       ('seconds', float), ('process', int)):
+        parser.add_argument(name, type=kind)
+    load = Load(**vars(parser.parse_args(arguments)))
+    set_up_process()
+    rclpy.init(args=[])
+    generator = LoadGenerator(load)
+    executor = make_executor()
+    executor.add_node(generator.node)
+    done: Future[Any] = Future(executor=executor)
+
+    def run() -> None:
+        generator.run()
+        executor.create_task(done.set_result, True)
+
+    threading.Thread(target=run, daemon=True).start()
+    executor.spin_until_future_complete(done, load.seconds + 60)
+    executor.shutdown()
+    generator.node.destroy_node()
+    rclpy.try_shutdown()
+    print(json.dumps(generator.report))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

@@ -1,0 +1,166 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+``benchmark node``: the whole node over DDS, from a published picture to the published result.
+
+Node and publisher run in processes of their own, on this machine alone. With ``--baseline`` a
+node written the usual way (see ``usual_node.py``) takes turns with ours, so that both meet the
+same machine, and the ratios are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import contextmanager
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from typing import Any, Dict, Iterator, List, Tuple
+
+from mobilenetv2_ros.backends.base import BackendError
+from mobilenetv2_ros.backends.registry import can_open_bin
+from mobilenetv2_ros.resources import find_model, large_image_environment, share_folder
+from mobilenetv2_ros.tools.benchmark.load import ENCODINGS
+import numpy as np
+
+_PACKAGE = 'mobilenetv2_ros'
+_DOMAIN = 87
+"""A ROS domain that nobody else is likely to use; discovery stays on this machine."""
+
+_FIGURES: Tuple[Tuple[str, str], ...] = (
+    ('published_per_s', 'published/s'), ('fps', 'results/s'), ('received', 'received'),
+    ('dropped', 'dropped'), ('failed', 'failed'), ('out_of_order', 'out of order'),
+    ('latency_p50', 'latency p50 ms'), ('latency_p99', 'latency p99 ms'),
+    ('latency_max', 'latency max ms'), ('cpu_us_per_frame', 'CPU us/result'),
+    ('cpu_percent', 'CPU %'), ('rss_mb', 'RSS MB'))
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        'node', help='the whole node over DDS', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--encoding', default='nv12', choices=ENCODINGS)
+    parser.add_argument('--size', default=(224, 224), type=_parse_size, metavar='WxH')
+    parser.add_argument('--rate', default=0.0, type=_parse_rate, metavar='HZ|flood')
+    parser.add_argument('--model', default='', metavar='PATH')
+    parser.add_argument('--threads', default=0, type=int, metavar='N',
+                        help='thread_count of the node (default 0: its own default)')
+    parser.add_argument('--seconds', default=10.0, type=float, metavar='S')
+    parser.add_argument('--rounds', default=3, type=int, metavar='N',
+                        help='turns with --baseline; medians are printed (default 3)')
+    parser.add_argument('--baseline', action='store_true',
+                        help='also measure a node written the usual way')
+    parser.add_argument('--default-transport', action='store_true',
+                        help='without config/fastdds_large_images.xml')
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print what the options ask for."""
+    model = find_model(options.model, has_bpu=can_open_bin()).resolve()
+    ours = [sys.executable, '-m', f'{_PACKAGE}.main', '--ros-args', '-p', f'model_path:={model}',
+            '-p', f'thread_count:={options.threads}']
+    commands = {'node': ours}
+    if options.baseline:
+        commands['usual node'] = [
+            sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.usual_node', str(model)]
+    rounds: Dict[str, List[Dict[str, Any]]] = {name: [] for name in commands}
+    for _ in range(options.rounds if options.baseline else 1):
+        for name, command in commands.items():
+            rounds[name].append(_measure(command, options))
+    medians = {name: _find_medians(reports) for name, reports in rounds.items()}
+    if options.json:
+        print(json.dumps(medians if options.baseline else medians['node']))
+    else:
+        _print_table(model, medians, options)
+
+
+def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
+    environment = _make_environment(options.default_transport)
+    width, height = options.size
+    with _running(command, environment) as process:
+        load = subprocess.run(
+            [sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.load', options.encoding,
+             str(width), str(height), str(options.rate), str(options.seconds), str(process.pid)],
+            env=environment, stdout=subprocess.PIPE, timeout=options.seconds + 90, check=False)
+    report: Dict[str, Any] = json.loads(load.stdout or b'{}')
+    if not report:
+        raise BackendError('the node gave no results; see its messages above')
+    report.update({f'latency_{name}': value for name, value in report.pop('latency_ms').items()})
+    return report
+
+
+@contextmanager
+def _running(command: List[str], environment: Dict[str, str]) -> Iterator[Any]:
+    """Run a process for the time of a with block; it gets Ctrl-C at the end."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _make_environment(default_transport: bool) -> Dict[str, str]:
+    environment = dict(
+        os.environ, ROS_DOMAIN_ID=str(_DOMAIN), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
+        RCUTILS_LOGGING_MIN_SEVERITY='WARN')
+    if not default_transport:
+        environment.update(large_image_environment(share_folder()))
+    return environment
+
+
+def _find_medians(reports: List[Dict[str, Any]]) -> Dict[str, float]:
+    return {name: float(np.median([report[name] for report in reports])) for name in reports[0]}
+
+
+def _print_table(model: Path, medians: Dict[str, Dict[str, float]],
+                 options: argparse.Namespace) -> None:
+    width, height = options.size
+    rate = f'{options.rate:g} Hz' if options.rate else 'flood'
+    print(f'{options.encoding} {width}x{height}, {rate}, model {model.name}')
+    usual = medians.get('usual node')
+    print(f'{"":<18}' + ''.join(f'{name:>12}' for name in medians)
+          + (f'{"ratio":>8}' if usual else ''))
+    for name, title in _FIGURES:
+        values = [one.get(name) for one in medians.values()]
+        cells = ''.join(f'{"-":>12}' if one is None else f'{one:>12.2f}' for one in values)
+        ratio = ''
+        if usual and usual.get(name) and values[0] is not None:
+            ratio = f'{values[0] / usual[name]:>8.2f}'
+        print(f'{title:<18}{cells}{ratio}')
+
+
+def _parse_size(text: str) -> Tuple[int, int]:
+    width, _, height = text.partition('x')
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"'{text}': expected WIDTHxHEIGHT, such as 640x480")
+    return int(width), int(height)
+
+
+def _parse_rate(text: str) -> float:
+    try:
+        return 0.0 if text == 'flood' else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a number or flood") from None

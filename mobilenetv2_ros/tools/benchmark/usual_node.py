@@ -1,0 +1,119 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+A classifier node the way most people write one: what ``benchmark node --baseline`` compares with.
+
+Typed subscription, SingleThreadedExecutor, OpenCV and numpy into new arrays, inference in the
+callback with the interpreter lock held, messages made anew. Nothing is tuned; it is no part of
+the product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+from typing import Any, List
+
+import cv2
+from mobilenetv2_ros.backends.base import Backend
+from mobilenetv2_ros.backends.registry import open_backend
+from mobilenetv2_ros.labels import read_labels
+from mobilenetv2_ros.ranking import look_like_probabilities, softmax
+from mobilenetv2_ros.resources import find_labels
+import numpy as np
+from numpy.typing import NDArray
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Classification, ObjectHypothesis
+
+
+class UsualNode(Node):
+    """Subscribe, convert, infer, publish, all in one callback."""
+
+    def __init__(self, model_path: Path) -> None:
+        """Open the model."""
+        super().__init__('mobilenetv2')
+        self._backend = _open(model_path)
+        self._session = self._backend.open_session()
+        self._names = read_labels(find_labels('')).names
+        self._publisher = self.create_publisher(Classification, '~/classification', 10)
+        self.create_subscription(Image, 'image_raw', self._on_image, qos_profile_sensor_data)
+
+    def _on_image(self, message: Image) -> None:
+        nv12 = _to_nv12(_to_bgr(message))
+        self._session.input.y[:] = nv12[:224]
+        self._session.input.uv[:] = nv12[224:].reshape(112, 112, 2)
+        scores = self._session.run(1.0)[-1000:]
+        probabilities = scores if look_like_probabilities(scores) else softmax(scores)
+        best = np.argsort(-probabilities)[:5]
+        result = Classification(header=message.header)
+        for index in best:
+            result.results.append(ObjectHypothesis(
+                class_id=self._names[index], score=float(probabilities[index])))
+        self._publisher.publish(result)
+
+
+def _open(path: Path) -> Backend:
+    if path.suffix == '.bin':
+        from mobilenetv2_ros.backends.libdnn import LibdnnBackend
+        from mobilenetv2_ros.backends.libdnn_abi import Library
+        return LibdnnBackend(path, Library(hold_gil=True))
+    return open_backend(path).backend
+
+
+def _to_bgr(message: Image) -> NDArray[Any]:
+    data = np.frombuffer(message.data, np.uint8)
+    if message.encoding == 'nv12':
+        return cv2.cvtColor(
+            data.reshape(message.height * 3 // 2, message.width), cv2.COLOR_YUV2BGR_NV12)
+    return data.reshape(message.height, message.width, 3)
+
+
+def _to_nv12(bgr: NDArray[Any]) -> NDArray[Any]:
+    """Do what the vendor's samples do."""
+    resized = cv2.resize(bgr, (224, 224), interpolation=cv2.INTER_LINEAR)
+    area = 224 * 224
+    i420 = cv2.cvtColor(resized, cv2.COLOR_BGR2YUV_I420).reshape(area * 3 // 2)
+    y = i420[:area]
+    uv_planar = i420[area:].reshape(2, area // 4)
+    uv_packed = uv_planar.transpose(1, 0).reshape(area // 2)
+    nv12 = np.zeros_like(i420)
+    nv12[:area] = y
+    nv12[area:] = uv_packed
+    return nv12.reshape(336, 224)
+
+
+def main(arguments: List[str]) -> None:
+    """
+    Run the node until Ctrl-C.
+
+    :param arguments: the model file.
+    """
+    rclpy.init()
+    node = UsualNode(Path(arguments[0]))
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

@@ -1,0 +1,197 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Pictures one after the other, from files, a folder, a video or a camera, through OpenCV."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import cycle
+from pathlib import Path
+import re
+from typing import Callable, Iterator, List, Optional, Tuple, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Prepared = TypeVar('Prepared')
+
+_PHOTO_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+_CAMERA = re.compile(r'(/dev/video)?\d+')
+_MAX_SIDE = 16384
+_KEPT_PHOTOS = 8
+"""As many are decoded once and not each time that a loop comes to them."""
+
+
+class SourceError(ValueError):
+    """There are no pictures to be had; the text says why."""
+
+
+class Pictures:
+    """What a source holds: photos, a video or a camera. Exactly one of the three is set."""
+
+    def __init__(self, source: str) -> None:
+        """
+        Look at the source without reading pictures.
+
+        :param source: a photo, several separated by commas, a folder of photos, a video file, a
+            camera's number or its device.
+        :raises SourceError: something of it does not exist.
+        """
+        self.photos: List[Path] = []
+        self.video: Optional[Path] = None
+        self.camera: Optional[str] = None
+        if _CAMERA.fullmatch(source):
+            self.camera = source
+            return
+        paths = _existing_paths(source)
+        if len(paths) == 1 and _is_video(paths[0]):
+            self.video = paths[0]
+        else:
+            self.photos = [photo for path in paths for photo in _photos_of(path)]
+
+    def __str__(self) -> str:
+        """Tell what it is, for a log."""
+        if self.camera:
+            return f'camera {self.camera}'
+        if self.video:
+            return f"video '{self.video}'"
+        return f'{len(self.photos)} photo(s)' if len(self.photos) > 1 else f"'{self.photos[0]}'"
+
+    def read(self, prepare: Callable[[Pixels], Prepared], loop: bool) -> Iterator[Prepared]:
+        """
+        Read one picture after the other; a camera never ends.
+
+        :param prepare: makes of a picture (uint8, shape (height, width, 3), BGR) what is wanted;
+            its result for a photo may come again.
+        :param loop: start again after the last one.
+        :raises SourceError: a picture cannot be read.
+        """
+        if self.camera:
+            return map(prepare, _read_camera(self.camera))
+        if self.video:
+            return map(prepare, _read_video(self.video, loop))
+        kept = lru_cache(_KEPT_PHOTOS)(lambda photo: prepare(read_photo(photo)))
+        return map(kept, cycle(self.photos) if loop else self.photos)
+
+
+def read_photo(path: Path) -> Pixels:
+    """
+    Read a picture file.
+
+    :returns: uint8, shape (height, width, 3), BGR.
+    :raises SourceError: it is missing or no picture.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise SourceError(f"'{path}' cannot be read: {error.strerror}") from None
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if bgr is None:
+        raise SourceError(f"'{path}' is not a picture that OpenCV can read, or is damaged")
+    return np.asarray(bgr, np.uint8)
+
+
+def parse_size(size: str) -> Optional[Tuple[int, int]]:
+    """
+    Parse a size such as ``640x480``.
+
+    :returns: width and height, None for an empty word: as the picture is.
+    :raises SourceError: it is no size.
+    """
+    if not size:
+        return None
+    match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', size)
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if not 0 < width <= _MAX_SIDE or not 0 < height <= _MAX_SIDE:
+        raise SourceError(
+            f"size '{size}' is not usable; expected WIDTHxHEIGHT such as 640x480, each from 1 to "
+            f'{_MAX_SIDE}, or nothing to keep the size')
+    return width, height
+
+
+def resize(bgr: Pixels, size: Optional[Tuple[int, int]]) -> Pixels:
+    """
+    Bring a picture to a size.
+
+    :param size: width and height, None to leave it as it is.
+    """
+    if size is None or bgr.shape[1::-1] == size:
+        return bgr
+    shrinks = size[0] < bgr.shape[1] and size[1] < bgr.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(bgr, size, interpolation=method), np.uint8)
+
+
+def _existing_paths(source: str) -> List[Path]:
+    whole = Path(source).expanduser()
+    paths = [whole] if whole.exists() else [
+        Path(part.strip()).expanduser() for part in source.split(',')]
+    for path in paths:
+        if not path.exists():
+            raise SourceError(
+                f"source '{path}' does not exist; expected photos, a folder, a video file or a "
+                'camera such as 0 or /dev/video0')
+    return paths
+
+
+def _is_video(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() not in _PHOTO_SUFFIXES
+
+
+def _photos_of(path: Path) -> List[Path]:
+    if not path.is_dir():
+        return [path]
+    photos = sorted(file for file in path.iterdir() if file.suffix.lower() in _PHOTO_SUFFIXES)
+    if not photos:
+        raise SourceError(
+            f"folder '{path}' has no photos; expected files ending in {' '.join(_PHOTO_SUFFIXES)}")
+    return photos
+
+
+def _read_video(path: Path, loop: bool) -> Iterator[Pixels]:
+    while True:
+        count = 0
+        for bgr in _frames(cv2.VideoCapture(str(path))):
+            yield bgr
+            count += 1
+        if not count:
+            raise SourceError(f"'{path}' is neither a picture nor a video that OpenCV can read")
+        if not loop:
+            return
+
+
+def _read_camera(camera: str) -> Iterator[Pixels]:
+    capture = cv2.VideoCapture(int(camera) if camera.isdecimal() else camera)
+    if not capture.isOpened():
+        raise SourceError(
+            f"camera '{camera}' cannot be opened; is it plugged in, used by another program, or "
+            "not allowed (group 'video')?")
+    # Of a camera only the newest picture counts.
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    yield from _frames(capture)
+    raise SourceError(f"camera '{camera}' has stopped giving pictures; is it still plugged in?")
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[Pixels]:
+    try:
+        while True:
+            there_is_one, bgr = capture.read()
+            if not there_is_one:
+                return
+            yield np.asarray(bgr, np.uint8)
+    finally:
+        capture.release()

@@ -1,0 +1,349 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Models for the CPU see the right tensors; what is no such model is refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import sys
+import threading
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from mobilenetv2_ros.backends.base import BackendMissingError, ModelError, Session
+from mobilenetv2_ros.backends.registry import BACKENDS, open_backend
+from mobilenetv2_ros.backends.rgb_input import count_engine_threads, find_layout, TensorLayout
+from mobilenetv2_ros.resources import find_model
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+from tiny_models import write_onnx, write_tflite
+
+ENGINES = {'litert': 'ai_edge_litert', 'onnx': 'onnxruntime'}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HEIGHT, WIDTH = 4, 6
+
+Rgb = Tuple[int, int, int]
+RED, LIGHT_BLUE = (200, 60, 30), (90, 150, 220)
+
+
+@pytest.fixture(autouse=True)
+def engines_are_installed(request: pytest.FixtureRequest) -> None:
+    for name, module in ENGINES.items():
+        if name in request.node.name or 'real' in request.node.name:
+            pytest.importorskip(module, reason=f'{module} is not installed')
+
+
+def write_model(kind: str, folder: Path, shape: Sequence[Any], dtype: str = 'float32',
+                **options: Any) -> Path:
+    if kind == 'onnx':
+        return write_onnx(folder / 'tiny.onnx', shape, dtype, **options)
+    return write_tflite(folder / 'tiny.tflite', shape, dtype, **options)
+
+
+def open_session(path: Path, kind: str = 'auto') -> Session:
+    return open_backend(path, kind).backend.open_session()
+
+
+def paint(session: Session, left: Rgb, right: Rgb) -> NDArray[np.float64]:
+    """
+    Paint both halves of the input.
+
+    :returns: RGB as NV12 can express it, shape (height, width, 3).
+    """
+    matrix = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0],
+                       [112.0, -93.786, -18.214]]) / 255
+    shown: List[NDArray[np.float64]] = []
+    middle = WIDTH // 2 + 1
+    for part, colour in ((slice(middle), left), (slice(middle, None), right)):
+        y, u, v = np.round(matrix @ colour + (16, 128, 128))
+        session.input.y[:, part] = y
+        session.input.uv[:, part.start and part.start // 2:part.stop and part.stop // 2] = u, v
+        shown.append(np.linalg.inv(matrix) @ (y - 16, u - 128, v - 128))
+    picture = np.empty((HEIGHT, WIDTH, 3))
+    picture[:, :middle], picture[:, middle:] = shown
+    return picture
+
+
+def expect(picture: NDArray[np.float64], channels_first: bool) -> NDArray[np.float64]:
+    return (picture.transpose(2, 0, 1) if channels_first else picture).reshape(-1)
+
+
+LAYOUTS = [(True, [1, 3, HEIGHT, WIDTH]), (False, [1, HEIGHT, WIDTH, 3])]
+
+
+# Tensors
+
+
+@pytest.mark.parametrize(('channels_first', 'shape'), LAYOUTS)
+@pytest.mark.parametrize(('kind', 'dtype'), [
+    ('litert', 'float32'), ('onnx', 'float32'), ('onnx', 'float16')])
+def test_float_models_get_normalised_rgb(
+        tmp_path: Path, kind: str, dtype: str, channels_first: bool, shape: List[int]) -> None:
+    backend, count = open_backend(write_model(kind, tmp_path, shape, dtype))
+    assert (backend.kind, count) == (kind, 1)
+    assert backend.info == ('tiny', HEIGHT, WIDTH, 3 * HEIGHT * WIDTH)
+    session = backend.open_session()
+    normalised = (paint(session, RED, LIGHT_BLUE) / 255 - MEAN) / STD
+    scores = session.run(1.0)
+    assert scores.dtype == np.float32 and scores.shape == (72,)
+    # One level of 8 bits is 1 / 255 / 0.224 = 0.018.
+    assert np.abs(scores - expect(normalised, channels_first)).max() < 0.03
+
+
+@pytest.mark.parametrize(('channels_first', 'shape'), LAYOUTS)
+@pytest.mark.parametrize(('kind', 'dtype', 'shift'), [
+    ('litert', 'uint8', 0), ('litert', 'int8', -128),
+    ('onnx', 'uint8', 0), ('onnx', 'int8', -128)])
+def test_models_of_integers_get_pixels(tmp_path: Path, kind: str, dtype: str, shift: int,
+                                       channels_first: bool, shape: List[int]) -> None:
+    session = open_session(write_model(kind, tmp_path, shape, dtype))
+    picture = paint(session, RED, LIGHT_BLUE)
+    assert np.abs(session.run(1.0) - expect(picture + shift, channels_first)).max() <= 1
+
+
+@pytest.mark.parametrize(('dtype', 'zero_point'), [('uint8', 100), ('int8', -28)])
+def test_litert_scores_are_dequantised(tmp_path: Path, dtype: str, zero_point: int) -> None:
+    path = write_model('litert', tmp_path, LAYOUTS[1][1], dtype, quantisation=(0.25, zero_point))
+    session = open_session(path)
+    picture = paint(session, RED, LIGHT_BLUE)
+    stored = picture if dtype == 'uint8' else picture - 128
+    assert np.abs(session.run(1.0) - expect(stored - zero_point, False) * 0.25).max() <= 0.25
+
+
+def test_runs_follow_the_input(tmp_path: Path) -> None:
+    session = open_session(write_model('onnx', tmp_path, LAYOUTS[0][1], 'uint8'))
+    for left, right in ((RED, LIGHT_BLUE), (LIGHT_BLUE, RED), (RED, RED)):
+        picture = paint(session, left, right)
+        assert np.abs(session.run(1.0) - expect(picture, True)).max() <= 1
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+def test_sessions_have_memory_of_their_own(tmp_path: Path, kind: str) -> None:
+    backend, count = open_backend(
+        write_model(kind, tmp_path, LAYOUTS[1][1], 'uint8'), kind, session_count=3)
+    assert count == 3
+    sessions = [backend.open_session() for _ in range(count)]
+    pictures = [paint(session, (60 * number, 90, 90), RED)
+                for number, session in enumerate(sessions)]
+    results: Dict[int, NDArray[np.float32]] = {}
+
+    def run(number: int) -> None:
+        for _ in range(20):
+            results[number] = sessions[number].run(1.0).copy()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for number, picture in enumerate(pictures):
+        assert np.abs(results[number] - expect(picture, False)).max() <= 1
+    for session in sessions:
+        session.close()
+    backend.close()
+
+
+@pytest.mark.parametrize('name', ['batch', 'N'])
+def test_onnx_batch_may_be_left_open(tmp_path: Path, name: str) -> None:
+    path = write_onnx(tmp_path / 'a.onnx', (name, 3, HEIGHT, WIDTH), 'uint8', [(name, 72)])
+    backend = open_backend(path).backend
+    assert backend.info.score_count == 72
+    session = backend.open_session()
+    picture = paint(session, RED, LIGHT_BLUE)
+    assert np.abs(session.run(1.0) - expect(picture, True)).max() <= 1
+
+
+def test_layouts() -> None:
+    assert find_layout(Path('m'), [1, 224, 192, 3]) == TensorLayout(224, 192, False)
+    assert find_layout(Path('m'), ['N', 3, 160, 128]) == TensorLayout(160, 128, True)
+    assert find_layout(Path('m'), [None, 3, 'h', 'w']) == TensorLayout(224, 224, True)
+    assert find_layout(Path('m'), [-1, -1, -1, 3]) == TensorLayout(224, 224, False)
+
+
+def test_threads_are_divided() -> None:
+    alone = count_engine_threads(1)
+    assert alone >= 1
+    assert count_engine_threads(1000) == 1
+    assert count_engine_threads(alone) == 1
+
+
+# The file beside a model
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+def test_normalisation_of_a_float_model(tmp_path: Path, kind: str) -> None:
+    path = write_model(kind, tmp_path, LAYOUTS[1][1])
+    mean, std = [0.5, 0.25, 0.125], [0.5, 0.25, 2]
+    Path(f'{path}.json').write_text(json.dumps({'mean': mean, 'std': std}))
+    session = open_session(path)
+    normalised = (paint(session, RED, LIGHT_BLUE) / 255 - mean) / std
+    assert np.abs(session.run(1.0) - expect(normalised, False)).max() < 0.03
+
+
+@pytest.mark.parametrize(('dtype', 'zero_point'), [('uint8', 128), ('int8', 0)])
+def test_litert_normalisation_of_a_quantised_model(
+        tmp_path: Path, dtype: str, zero_point: int) -> None:
+    path = write_model('litert', tmp_path, LAYOUTS[1][1], dtype, quantisation=(0.02, zero_point))
+    Path(f'{path}.json').write_text(json.dumps({'mean': MEAN, 'std': STD}))
+    session = open_session(path)
+    normalised = (paint(session, RED, LIGHT_BLUE) / 255 - MEAN) / STD
+    # The tensor clips at 127 steps of 0.02.
+    wanted = expect(normalised, False).clip(-2.56, 2.54)
+    assert np.abs(session.run(1.0) - wanted).max() < 0.03 + 0.01
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+@pytest.mark.parametrize('content', [
+    '', '[', '[]', '3', '{}', '{"mean": [0, 0, 0]}', '{"mean": [0, 0], "std": [1, 1]}',
+    '{"mean": [0, 0, 0], "std": [1, 1, 0]}', '{"mean": [0, 0, 0], "std": [1, 1, -1]}',
+    '{"mean": "abc", "std": [1, 1, 1]}', '{"mean": [0, 0, null], "std": [1, 1, 1]}',
+    '{"mean": 0.5, "std": 0.5}', '[' * 100000,
+    '{"mean": [NaN, 0, 0], "std": [1, 1, 1]}', '{"mean": [0, 0, 0], "std": [1, 1, Infinity]}'])
+def test_unusable_normalisation(tmp_path: Path, kind: str, content: str) -> None:
+    path = write_model(kind, tmp_path, LAYOUTS[1][1])
+    Path(f'{path}.json').write_text(content)
+    with pytest.raises(ModelError, match='normalisation file .* is unusable .* expected'):
+        open_session(path)
+
+
+# What is no model
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+@pytest.mark.parametrize('content', [
+    b'', b'\0', b'this is no model', b'\x89PNG\r\n\x1a\n' + bytes(1000), bytes(range(256)) * 50])
+def test_foreign_files(tmp_path: Path, kind: str, content: bytes) -> None:
+    path = tmp_path / {'onnx': 'm.onnx', 'litert': 'm.tflite'}[kind]
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match='is no usable .* model') as caught:
+        open_session(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+def test_every_truncation_of_a_tiny_model(tmp_path: Path, kind: str) -> None:
+    path = write_model(kind, tmp_path, LAYOUTS[1][1], 'uint8')
+    content = path.read_bytes()
+    refused = 0
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        try:
+            open_session(path).run(1.0)
+        except ModelError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 10
+
+
+@pytest.mark.parametrize('part', [0.001, 0.1, 0.5, 0.99])
+def test_real_model_cut_off(tmp_path: Path, part: float) -> None:
+    content = find_model('', has_bpu=False).read_bytes()
+    path = tmp_path / 'cut.tflite'
+    path.write_bytes(content[:int(len(content) * part)])
+    with pytest.raises(ModelError, match='is no usable TensorFlow Lite model'):
+        open_session(path)
+
+
+def test_model_of_the_other_engine(tmp_path: Path) -> None:
+    for kind, suffix in (('onnx', '.tflite'), ('litert', '.onnx')):
+        pytest.importorskip(ENGINES[kind], reason=f'{ENGINES[kind]} is not installed')
+        path = write_model(kind, tmp_path, LAYOUTS[1][1]).rename(tmp_path / f'renamed{suffix}')
+        with pytest.raises(ModelError, match='is no usable'):
+            open_session(path)
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+@pytest.mark.parametrize(('shape', 'dtype', 'options', 'sentence'), [
+    ([1, 4, 6, 1], 'float32', {}, 'expected one RGB picture'),
+    ([1, 4, 6, 4], 'float32', {}, 'expected one RGB picture'),
+    ([2, 4, 6, 3], 'float32', {}, 'expected one RGB picture'),
+    ([4, 6, 3], 'float32', {}, 'expected one RGB picture'),
+    ([1, 1, 4, 6, 3], 'float32', {}, 'expected one RGB picture'),
+    ([72], 'float32', {}, 'expected one RGB picture'),
+    ([1, 5, 6, 3], 'float32', {}, 'takes pictures of 6x5; NV12 needs even sides'),
+    ([1, 4, 6, 3], 'int32', {}, 'has inputs of type'),
+    ([1, 4, 6, 3], 'float32', {'inputs': 2}, 'has inputs of type'),
+    ([1, 4, 6, 3], 'float32', {'outputs': [(1, 72), (1, 72)]}, 'has 2 outputs'),
+    ([1, 4, 6, 3], 'float32', {'outputs': [(2, 36)]}, 'expected one list of class scores'),
+    ([1, 4, 6, 3], 'float32', {'outputs': [(1, 8, 9)]}, 'expected one list of class scores')])
+def test_other_shapes(tmp_path: Path, kind: str, shape: List[int], dtype: str,
+                      options: Dict[str, Any], sentence: str) -> None:
+    path = write_model(kind, tmp_path, shape, dtype, **options)
+    with pytest.raises(ModelError) as caught:
+        open_session(path)
+    assert sentence in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+@pytest.mark.parametrize('output', [(72,), (1, 72, 1, 1), (1, 1, 1, 72)])
+def test_scores_may_have_more_axes(tmp_path: Path, kind: str, output: Tuple[int, ...]) -> None:
+    path = write_model(kind, tmp_path, LAYOUTS[1][1], 'uint8', outputs=[output])
+    assert open_backend(path).backend.info.score_count == 72
+    assert open_session(path).run(1.0).shape == (72,)
+
+
+# Choosing
+
+
+@pytest.mark.parametrize(('kind', 'module'), ENGINES.items())
+def test_missing_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str,
+                        module: str) -> None:
+    path = write_model(kind, tmp_path, LAYOUTS[1][1])
+    for name in [name for name in sys.modules if name.partition('.')[0] == module]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BackendMissingError, match=rf'{path.suffix} models need .* pip install'):
+        open_session(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    for path in (tmp_path / 'missing.tflite', tmp_path / 'missing.onnx'):
+        with pytest.raises(ModelError, match=f"'{path}' does not exist; set model_path"):
+            open_backend(path)
+
+
+def test_folder_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / 'folder.tflite'
+    path.mkdir()
+    with pytest.raises(ModelError):
+        open_backend(path)
+
+
+@pytest.mark.parametrize('name', ['model.pt', 'model', 'model.tflite.gz'])
+def test_unknown_type(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(ModelError, match='is of no known type; expected one of .bin, .onnx, .tfl'):
+        open_backend(tmp_path / name)
+
+
+def test_engine_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'onnx' opens .onnx files, not '.*m.tflite'; use"):
+        open_backend(tmp_path / 'm.tflite', 'onnx')
+    with pytest.raises(ModelError, match="backend 'gpu' is unknown; expected one of auto, "):
+        open_backend(tmp_path / 'm.tflite', 'gpu')
+    assert set(ENGINES) < set(BACKENDS)
+
+
+def test_suffix_in_capitals_is_litert_too(tmp_path: Path) -> None:
+    path = write_model('litert', tmp_path, LAYOUTS[1][1]).rename(tmp_path / 'M.TFLITE')
+    assert open_backend(path).backend.kind == 'litert'
+
+
+@pytest.mark.parametrize(('name', 'score_count'), [
+    ('models/mobilenet_v2_1.0_224_quant.tflite', 1001), ('models/mobilenet_v2_quant.onnx', 1000)])
+def test_real_models(shared_file: Callable[[str], Path], name: str, score_count: int) -> None:
+    path = shared_file(name)
+    assert open_backend(path).backend.info == (path.stem, 224, 224, score_count)

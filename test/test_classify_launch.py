@@ -1,0 +1,158 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Both launch files as ros2 launch runs them: pictures in, classifications out, clean ends."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import sys
+import time
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+import unittest
+from unittest.mock import patch
+
+from ament_index_python.packages import get_package_prefix, PackageNotFoundError
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Classification
+
+launch = pytest.importorskip('launch', reason='launch is not installed')
+launch_testing = pytest.importorskip('launch_testing', reason='launch_testing is not installed')
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PHOTO = CHECKOUT / 'photos' / 'goldfish.jpg'
+PATIENCE_SECONDS = 60.0
+ENVIRONMENT = {
+    'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+SOURCE = {'source': str(PHOTO), 'rate': '5', 'size': '224x224', 'encoding': 'nv12'}
+OF_THE_NODE = {'namespace': 'front', 'image': 'camera/image', 'top_k': '3'}
+
+
+def is_installed() -> bool:
+    """Tell whether launch files find the package's executables."""
+    try:
+        return bool(get_package_prefix('mobilenetv2_ros'))
+    except (OSError, PackageNotFoundError):  # OSError: no environment of ROS at all
+        return False
+
+
+def include(name: str, arguments: Dict[str, str]) -> Any:
+    """Include one of the package's launch files."""
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    return launch.actions.IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(CHECKOUT / 'launch' / f'{name}.launch.py')),
+        launch_arguments=list(arguments.items()))
+
+
+def start_source() -> Any:
+    """Start the picture source without its launch file."""
+    parameters = [word for name, value in {**SOURCE, 'rate': '5.0'}.items()
+                  for word in ('-p', f'{name}:={value}')]
+    return launch.actions.ExecuteProcess(cmd=[
+        sys.executable, '-m', 'mobilenetv2_ros.tools.image_source', '--ros-args',
+        '-r', '__ns:=/front', '-r', 'image_raw:=camera/image', *parameters])
+
+
+@pytest.mark.launch_test
+@pytest.mark.skipif(not is_installed(), reason='mobilenetv2_ros is not in the ament index')
+@launch_testing.parametrize('launch_file', ['classify', 'demo'])
+def generate_test_description(launch_file: str) -> Any:
+    """Start one of the launch files; the classifying one needs a source beside it."""
+    from launch_testing.actions import ReadyToTest
+
+    started = [include('demo', {**SOURCE, **OF_THE_NODE})] if launch_file == 'demo' else [
+        include('classify', OF_THE_NODE), start_source()]
+    return launch.LaunchDescription([
+        *(launch.actions.SetEnvironmentVariable(name, value)
+          for name, value in ENVIRONMENT.items()),
+        *started, ReadyToTest()])
+
+
+@contextmanager
+def listening(on_image: Callable[[Image], None],
+              on_classification: Callable[[Classification], None]) -> Iterator[Any]:
+    """Subscribe in the domain of the launched nodes; hands out what lets messages arrive."""
+    context = Context()
+    with patch.dict(os.environ, ENVIRONMENT):
+        rclpy.init(context=context)
+    node = Node('listener', context=context)
+    node.create_subscription(Image, '/front/camera/image', on_image, qos_profile_sensor_data)
+    node.create_subscription(
+        Classification, '/front/mobilenetv2/classification', on_classification, 10)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        yield executor.spin_once
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+class WhileRunning(unittest.TestCase):
+    """What comes out while everything runs."""
+
+    def test_pictures_are_classified(self) -> None:
+        """The first class is right, the header is the picture's, top_k is respected."""
+        images: Dict[Tuple[int, int], Image] = {}
+        results: List[Classification] = []
+
+        def keep(image: Image) -> None:
+            images[image.header.stamp.sec, image.header.stamp.nanosec] = image
+
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with listening(keep, results.append) as spin_once:
+            while not (pair := self.find_pair(images, results)):
+                self.assertLess(time.monotonic(), deadline, 'no classification came')
+                spin_once(timeout_sec=0.2)
+        image, classification = pair
+        self.assertEqual(classification.header, image.header)
+        self.assertEqual((image.encoding, image.width, image.height), ('nv12', 224, 224))
+        self.assertEqual(classification.results[0].class_id, 'goldfish')
+        self.assertEqual(len(classification.results), 3)
+
+    @staticmethod
+    def find_pair(images: Dict[Tuple[int, int], Image],
+                  results: List[Classification]) -> Any:
+        """Find a classification whose picture has come, too."""
+        for result in results:
+            image = images.get((result.header.stamp.sec, result.header.stamp.nanosec))
+            if image is not None:
+                return image, result
+        return None
+
+
+@launch_testing.post_shutdown_test()
+class AfterShutdown(unittest.TestCase):
+    """How it ends when launch has sent SIGINT, as it does for Ctrl-C."""
+
+    def test_exit_codes(self, proc_info: Any) -> None:
+        """Both processes ended with exit code 0."""
+        self.assertEqual(len(proc_info.processes()), 2)
+        launch_testing.asserts.assertExitCodes(proc_info)
+
+    def test_no_traceback(self, proc_output: Any) -> None:
+        """Nobody was interrupted in the middle of something."""
+        for output in proc_output:
+            self.assertNotIn(b'Traceback', output.text)

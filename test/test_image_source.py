@@ -1,0 +1,351 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Picture sources: what is encoded, what is read, and the program image_source over real DDS."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Iterator, List, Tuple, Type
+
+import cv2
+from mobilenetv2_ros.image_message import ImageView
+from mobilenetv2_ros.nv12 import ENCODINGS, to_bgr
+from mobilenetv2_ros.tools.encode import encode, EncodedImage, EncodeError, ENCODERS
+from mobilenetv2_ros.tools.pictures import (
+    parse_size, Pictures, Pixels, read_photo, resize, SourceError)
+import numpy as np
+import pictures
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+PATIENCE_SECONDS = 30.0
+GREY = ('mono8', 'mono16', '8UC1', '16UC1')
+
+
+# encode
+
+
+def as_view(encoded: EncodedImage, encoding: str) -> ImageView:
+    return ImageView(
+        pictures.HEADER, encoded.height, encoded.width, encoding, encoded.is_bigendian,
+        encoded.step, np.frombuffer(encoded.data, np.uint8))
+
+
+def test_every_encoding_that_the_node_reads_can_be_made() -> None:
+    assert set(ENCODERS) == set(ENCODINGS)
+
+
+@pytest.mark.parametrize('encoding', ENCODERS)
+def test_encode_follows_the_equations(encoding: str) -> None:
+    rgb = pictures.make_picture(38, 26)
+    encoded = encode(rgb[:, :, ::-1], encoding)
+    expected = pictures.encode(rgb, encoding, is_bigendian=encoded.is_bigendian)
+    assert encoded[:3] == (expected.height, expected.width, expected.step)
+    difference = np.abs(np.frombuffer(encoded.data, np.uint8).astype(int) - expected.data)
+    if encoding in ('rgba8', 'bgra8', '8UC4'):
+        difference = difference.reshape(-1, 4)[:, :3]  # alpha is noise in the reference
+    if encoding in ('mono16', '16UC1'):
+        difference = difference[int(not encoded.is_bigendian)::2]  # so is the lower byte
+    assert difference.max() <= 1
+
+
+@pytest.mark.parametrize('encoding', ENCODERS)
+def test_encoded_pictures_come_back_through_nv12(encoding: str) -> None:
+    bgr = np.asarray(
+        cv2.GaussianBlur(pictures.make_picture(640, 480), (0, 0), 5), np.uint8)
+    expected: Any = bgr
+    if encoding in GREY:
+        expected = cv2.cvtColor(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    difference = np.abs(to_bgr(as_view(encode(bgr, encoding), encoding)).astype(int) - expected)
+    # Limited range and shared chroma cost some levels; measured: 7 at most, 0.95 on average.
+    assert difference.max() <= 8
+    assert difference.mean() < 1.2
+
+
+@pytest.mark.parametrize('encoding, size', [
+    ('bgr8', (5, 7)), ('bayer_rggb8', (5, 7)), ('nv24', (5, 7)), ('nv12', (4, 6)),
+    ('nv21', (4, 6)), ('uyvy', (5, 6)), ('yuyv', (5, 6))])
+def test_odd_sizes_are_cropped_where_pixels_share_chroma(
+        encoding: str, size: Tuple[int, int]) -> None:
+    bgr = pictures.make_picture(7, 5)
+    encoded = encode(bgr, encoding)
+    assert (encoded.height, encoded.width) == size
+    assert encoded.data == encode(bgr[:size[0], :size[1]], encoding).data
+
+
+def test_white_of_16_bits_is_full_range() -> None:
+    encoded = encode(np.full((1, 2, 3), 255, np.uint8), 'mono16')
+    assert (encoded.step, encoded.data) == (4, b'\xff' * 4)
+
+
+@pytest.mark.parametrize('encoding, words', [
+    ('rgb12', "encoding 'rgb12' is unknown; expected one of bgr8"),
+    ('nv12', 'a picture of 1x1 is too small for nv12; expected at least 2x2')])
+def test_what_cannot_be_encoded_is_told(encoding: str, words: str) -> None:
+    with pytest.raises(EncodeError, match=words):
+        encode(np.zeros((1, 1, 3), np.uint8), encoding)
+
+
+# Reading
+
+
+def means(source: str, loop: bool, most: int) -> List[int]:
+    """Read up to ``most`` pictures; what is returned is the mean of each, rounded."""
+    read = Pictures(source).read(lambda bgr: round(float(bgr.mean())), loop)
+    return [mean for _, mean in zip(range(most), read)]
+
+
+@pytest.fixture
+def grey_photos(tmp_path: Path) -> Path:
+    """Make a folder of three photos, of which the means tell the order, and other files."""
+    for name, level in (('b.png', 20), ('a.PNG', 10), ('c.bmp', 30)):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), level, np.uint8))
+    (tmp_path / 'notes.txt').write_text('no photo')
+    return tmp_path
+
+
+def test_a_folder_is_read_in_order_of_names_again_and_again(grey_photos: Path) -> None:
+    assert means(str(grey_photos), True, 5) == [10, 20, 30, 10, 20]
+    assert means(str(grey_photos), False, 5) == [10, 20, 30]
+
+
+def test_several_photos_are_read_as_listed(grey_photos: Path) -> None:
+    assert means(f"{grey_photos / 'c.bmp'}, {grey_photos / 'b.png'}", True, 3) == [30, 20, 30]
+
+
+def test_a_comma_may_be_part_of_a_name(grey_photos: Path) -> None:
+    (grey_photos / 'b.png').rename(grey_photos / 'b,c.png')
+    assert means(str(grey_photos / 'b,c.png'), False, 5) == [20]
+
+
+def test_a_video_is_read_to_its_end_and_again(tmp_path: Path) -> None:
+    path = tmp_path / 'video.avi'
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10, (64, 48))
+    if not video.isOpened():
+        pytest.skip('this OpenCV cannot write videos')
+    for level in (40, 80, 120):
+        video.write(np.full((48, 64, 3), level, np.uint8))
+    video.release()
+    assert means(str(path), False, 9) == pytest.approx([40, 80, 120], abs=3)
+    assert means(str(path), True, 5) == pytest.approx([40, 80, 120, 40, 80], abs=3)
+
+
+@pytest.mark.parametrize('make, words', [
+    (lambda folder: folder / 'missing.png', "missing.png' does not exist; expected photos"),
+    (lambda folder: f"{folder / 'a.PNG'},{folder / 'x.png'}", "x.png' does not exist"),
+    (lambda folder: folder / 'notes.txt', 'neither a picture nor a video'),
+    (lambda folder: folder / 'empty.png', 'is not a picture that OpenCV can read'),
+    (lambda folder: folder / 'torn.jpg', 'is not a picture that OpenCV can read'),
+    (lambda folder: folder / 'folder', 'has no photos; expected files ending in .bmp')])
+def test_what_cannot_be_read_is_told(
+        grey_photos: Path, make: Callable[[Path], Any], words: str) -> None:
+    (grey_photos / 'empty.png').touch()
+    (grey_photos / 'torn.jpg').write_bytes(b'\xff\xd8\xff\xe0 torn')
+    (grey_photos / 'folder').mkdir()
+    with pytest.raises(SourceError, match=words):
+        means(str(make(grey_photos)), False, 1)
+
+
+@pytest.mark.parametrize('size', ['640', 'x', '0x5', '5x0', '-3x4', '3x4x5', '99999x1', '3 x 4'])
+def test_sizes_that_are_none_are_refused(size: str) -> None:
+    with pytest.raises(SourceError, match='expected WIDTHxHEIGHT such as 640x480'):
+        parse_size(size)
+
+
+def test_sizes() -> None:
+    assert parse_size('') is None
+    assert parse_size('3x4') == (3, 4)
+
+
+# The program over DDS
+
+
+class Hearing:
+    """A ROS context of its own, in which messages can be waited for."""
+
+    def __init__(self, context: Context) -> None:
+        self.node = Node('hearing', context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+
+    def wait_for(self, message_type: Type[Any], topic: str) -> Any:
+        messages: List[Any] = []
+        # Of both kinds of publishers.
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        subscription = self.node.create_subscription(message_type, topic, messages.append, qos)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not messages:
+            assert time.monotonic() < deadline, f'nothing on {topic}'
+            self._executor.spin_once(timeout_sec=0.2)
+        self.node.destroy_subscription(subscription)
+        return messages[0]
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def hearing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hearing]:
+    """Listen in a domain of this test's own; programs started by the test share it."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    context = Context()
+    rclpy.init(context=context)
+    listener = Hearing(context)
+    yield listener
+    listener.close()
+    context.try_shutdown()
+
+
+def command(*arguments: str) -> List[str]:
+    return [sys.executable, '-m', 'mobilenetv2_ros.tools.image_source', *arguments]
+
+
+def parameters(**values: Any) -> List[str]:
+    words = [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
+    return ['--ros-args', *words]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+            command(*arguments), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+
+def small(photos: Path) -> Pixels:
+    return resize(read_photo(photos / 'dam.jpg'), (160, 121))
+
+
+@pytest.mark.parametrize('encoding', ['bgr8', 'mono16', 'nv12', 'bayer_grbg8'])
+def test_pictures_arrive_as_encoded(hearing: Hearing, photos: Path, encoding: str) -> None:
+    before = hearing.node.get_clock().now().nanoseconds
+    with running(*parameters(source=photos / 'dam.jpg', size='160x121', rate=20.0,
+                             encoding=encoding, frame_id='front')):
+        image = hearing.wait_for(Image, 'image_raw')
+        after = hearing.node.get_clock().now().nanoseconds
+    expected = encode(small(photos), encoding)
+    assert (image.height, image.width, image.step, image.data.tobytes()) == expected[:4]
+    assert (image.encoding, image.is_bigendian) == (encoding, expected.is_bigendian)
+    assert image.header.frame_id == 'front'
+    stamp = image.header.stamp
+    assert before <= stamp.sec * 10 ** 9 + stamp.nanosec <= after
+
+
+@pytest.mark.parametrize('form, tolerance', [('png', 0), ('jpeg', 8)])
+def test_compressed_pictures_follow_the_remapped_topic(
+        hearing: Hearing, photos: Path, form: str, tolerance: int) -> None:
+    arguments = parameters(
+        source=photos / 'dam.jpg', size='160x121', rate=20.0, image_transport='compressed',
+        compressed_format=form)
+    with running(*arguments, '-r', 'image_raw:=front/image'):
+        message = hearing.wait_for(CompressedImage, 'front/image/compressed')
+    assert message.format == form
+    bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    assert np.abs(bgr.astype(int) - small(photos)).mean() <= tolerance
+
+
+def test_without_parameters_it_publishes_the_photos_of_the_package(
+        hearing: Hearing, photos: Path) -> None:
+    with running():
+        image = hearing.wait_for(Image, 'image_raw')
+    sizes = {read_photo(path).shape[:2] for path in photos.iterdir()
+             if path.suffix in ('.jpg', '.png')}
+    assert image.encoding == 'bgr8'
+    assert (image.height, image.width) in sizes
+
+
+@pytest.mark.parametrize('override, expected', [
+    ({}, ReliabilityPolicy.BEST_EFFORT),
+    ({'qos_overrides./image_raw.publisher.reliability': 'reliable'}, ReliabilityPolicy.RELIABLE)])
+def test_quality_of_service_can_be_overridden(
+        hearing: Hearing, override: Any, expected: ReliabilityPolicy) -> None:
+    with running(*parameters(rate=20.0, size='8x8', **override)):
+        hearing.wait_for(Image, 'image_raw')
+        publisher, = hearing.node.get_publishers_info_by_topic('image_raw')
+    assert publisher.qos_profile.reliability == expected
+
+
+@pytest.mark.parametrize('reason', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it_cleanly(hearing: Hearing, reason: signal.Signals) -> None:
+    with running(*parameters(rate=20.0, size='8x8')) as process:
+        hearing.wait_for(Image, 'image_raw')
+        process.send_signal(reason)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert 'Traceback' not in errors
+
+
+@pytest.mark.usefixtures('hearing')
+def test_without_loop_it_ends_after_the_last_picture() -> None:
+    done = run(*parameters(loop='false', rate=100.0))
+    assert (done.returncode, done.stdout) == (0, '')
+
+
+@pytest.mark.usefixtures('hearing')
+@pytest.mark.parametrize('arguments, words', [
+    (parameters(source='/missing.png'), "source '/missing.png' does not exist"),
+    (parameters(source=__file__, rate=100.0), 'neither a picture nor a video'),
+    (parameters(source=98765), "camera '98765' cannot be opened"),
+    (parameters(encoding='rgb12'), "encoding 'rgb12' is unknown; expected one of bgr8, rgb8"),
+    (parameters(size='8x8x8'), "size '8x8x8' is not usable; expected WIDTHxHEIGHT"),
+    (parameters(size='1x1', encoding='nv12', rate=100.0), '1x1 is too small for nv12'),
+    (parameters(rate=0.0), 'rate'),
+    (parameters(rate='fast'), "'rate'"),
+    (parameters(image_transport='theora'), "image_transport 'theora' is unknown"),
+    (parameters(compressed_format='gif'), "compressed_format 'gif' is unknown"),
+    (['--ros-args', '-p', 'rate'], 'ROS arguments are not usable')])
+def test_a_mistake_ends_it_with_one_sentence(arguments: List[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 1
+    own = [line for line in done.stderr.splitlines() if line.startswith('image_source: ')]
+    assert len(own) == 1
+    assert words in own[0]
+    assert 'Traceback' not in done.stderr
+
+
+def test_help_names_every_parameter() -> None:
+    done = run('--help')
+    assert done.returncode == 0
+    for name in ('source', 'rate', 'encoding', 'size', 'frame_id', 'loop', 'image_transport',
+                 'compressed_format'):
+        assert f'\n  {name} ' in done.stdout
+
+
+def test_an_unknown_option_is_refused() -> None:
+    done = run('--rate', '5')
+    assert done.returncode == 2
+    assert 'unrecognized arguments: --rate 5' in done.stderr

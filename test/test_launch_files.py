@@ -1,0 +1,152 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the launch files and the parameter file say, without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import tempfile
+from typing import Any, Dict
+
+from mobilenetv2_ros.parameters import PARAMETERS
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OF_CLASSIFY = {row.name for row in PARAMETERS} | {
+    'image', 'params_file', 'namespace', 'log_level', 'respawn', 'use_sim_time'}
+OF_DEMO = OF_CLASSIFY | {'source', 'rate', 'encoding', 'size'}
+
+
+@pytest.fixture(autouse=True)
+def clean_up_parameter_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let launch_ros write where pytest tidies up."""
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+
+
+def describe(name: str) -> Any:
+    """Load a launch file."""
+    sources = pytest.importorskip(
+        'launch.launch_description_sources', reason='launch is not installed')
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    path = str(CHECKOUT / 'launch' / f'{name}.launch.py')
+    return sources.PythonLaunchDescriptionSource(path).try_get_launch_description_without_context()
+
+
+def evaluate(name: str, **arguments: str) -> Dict[str, Any]:
+    """
+    Evaluate a launch file as ros2 launch does, up to the point where processes would start.
+
+    :returns: the actions that start nodes, by the name of the node's executable.
+    """
+    description = describe(name)
+    from launch import LaunchContext
+    from launch_ros.actions import Node
+
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    nodes: Dict[str, Any] = {}
+    waiting = [description]
+    while waiting:
+        entity = waiting.pop(0)
+        if isinstance(entity, Node):
+            entity._perform_substitutions(context)
+            nodes[entity.node_executable] = entity
+        else:
+            waiting[:0] = entity.visit(context) or []
+    return nodes
+
+
+def overrides(node: Any) -> Dict[str, Any]:
+    """Read the parameters that a node is given besides the package's file."""
+    values: Dict[str, Any] = {}
+    for path, is_file in node._Node__expanded_parameter_arguments:
+        assert is_file
+        if Path(path) != CHECKOUT / 'config' / 'classifier.yaml':
+            content, = yaml.safe_load(Path(path).read_text(encoding='utf-8')).values()
+            values.update(content['ros__parameters'])
+    return values
+
+
+@pytest.mark.parametrize('name, expected', [('classify', OF_CLASSIFY), ('demo', OF_DEMO)])
+def test_every_argument_is_described_and_has_a_default(name: str, expected: Any) -> None:
+    arguments = {argument.name: argument for argument in describe(name).get_launch_arguments()}
+    assert set(arguments) == expected
+    for argument in arguments.values():
+        assert argument.default_value is not None
+        assert argument.description.strip().split('.')[0]
+        assert argument.description != 'no description given'
+
+
+def test_nothing_is_overridden_unless_it_is_given() -> None:
+    assert overrides(evaluate('classify')['classifier_node']) == {}
+
+
+def test_given_arguments_keep_their_types() -> None:
+    node = evaluate(
+        'classify', model_path='123', top_k='3', score_threshold='1', autostart='False',
+        use_sim_time='true', inference_timeout='2.5', class_id_format='index')['classifier_node']
+    found = overrides(node)
+    expected = {
+        'model_path': '123', 'top_k': 3, 'score_threshold': 1.0, 'autostart': False,
+        'use_sim_time': True, 'inference_timeout': 2.5, 'class_id_format': 'index'}
+    assert found == expected
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in expected.items()}
+
+
+def test_names_topics_and_log_level() -> None:
+    node = evaluate(
+        'classify', namespace='front', image='camera/image', log_level='warn')['classifier_node']
+    assert node.node_name == '/front/mobilenetv2'
+    assert node.expanded_remapping_rules == [('image_raw', 'camera/image')]
+    words = [part.text for word in node.cmd for part in word if hasattr(part, 'text')]
+    assert words[words.index('--log-level') + 1] == 'warn'
+
+
+def test_the_demo_gives_the_source_its_types_and_the_topic() -> None:
+    nodes = evaluate(
+        'demo', source='0', rate='5', size='64x48', encoding='nv12', namespace='front',
+        image='camera/image', image_transport='compressed')
+    source = nodes['image_source']
+    assert overrides(source) == {
+        'source': '0', 'rate': 5.0, 'size': '64x48', 'encoding': 'nv12',
+        'image_transport': 'compressed'}
+    assert isinstance(overrides(source)['rate'], float)
+    assert source.node_name == '/front/image_source'
+    assert source.expanded_remapping_rules == [('image_raw', 'camera/image')]
+    assert overrides(nodes['classifier_node']) == {'image_transport': 'compressed'}
+
+
+@pytest.mark.parametrize('name, arguments, words', [
+    ('classify', {'top_k': 'many'}, "top_k 'many' is not usable; expected int such as 5"),
+    ('classify', {'score_threshold': 'x'}, "score_threshold 'x' is not usable; expected float"),
+    ('classify', {'params_file': '/missing.yaml'}, "params_file '/missing.yaml' does not exist"),
+    ('classify', {'backend': 'gpu'}, 'Argument "backend" provided value "gpu" is not valid'),
+    ('classify', {'autostart': 'maybe'}, 'Argument "autostart" provided value "maybe"'),
+    ('demo', {'rate': 'fast'}, "rate 'fast' is not usable; expected a number such as 1.0")])
+def test_mistakes_are_told_before_anything_starts(
+        name: str, arguments: Dict[str, str], words: str) -> None:
+    describe(name)
+    with pytest.raises(RuntimeError, match=words):
+        evaluate(name, **arguments)
+
+
+def test_the_parameter_file_holds_every_default() -> None:
+    text = (CHECKOUT / 'config' / 'classifier.yaml').read_text(encoding='utf-8')
+    values = yaml.safe_load(text)['/**']['ros__parameters']
+    assert values == {row.name: row.default for row in PARAMETERS}
+    assert [type(values[row.name]) for row in PARAMETERS] == [
+        type(row.default) for row in PARAMETERS]

@@ -1,0 +1,365 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Every frame ends once, in order, whatever its work does and however long it takes.
+
+Work waits for events that the test sets, so that each interleaving is the one that is meant.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+from mobilenetv2_ros.pipeline import Pipeline
+import pytest
+
+PATIENCE = 30.0
+"""Seconds after which a test that waits has failed; none comes near."""
+
+
+class Bench:
+    """A pipeline of numbers whose work begins when it likes and ends when the test says so."""
+
+    def __init__(self, workers: int, publish: Optional[Callable[[int], None]] = None) -> None:
+        self._changed = threading.Condition()
+        self._released: Dict[int, Optional[Exception]] = {}
+        self.started: List[int] = []
+        self.published: List[int] = []
+        self.errors: List[Exception] = []
+        self._publish_hook = publish
+        self.pipeline: Pipeline[int, int] = Pipeline(
+            [self._work] * workers, self._publish, self._report)
+
+    def release(self, item: int, error: Optional[Exception] = None) -> None:
+        with self._changed:
+            self._released[item] = error
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE), self.counts()
+
+    def start(self, item: int) -> None:
+        """Put a frame and wait until a worker has it."""
+        self.pipeline.put(item)
+        self.wait_for(lambda: item in self.started)
+
+    def counts(self) -> Tuple[int, int, int, int, int]:
+        """Return how many frames were received, dropped, failed and published, and wait."""
+        counters = self.pipeline.counters
+        return (counters.received, counters.dropped, counters.failed, counters.published,
+                counters.waiting)
+
+    def _work(self, item: int) -> int:
+        with self._changed:
+            self.started.append(item)
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: item in self._released, PATIENCE)
+            error = self._released[item]
+        if error is not None:
+            raise error
+        return item
+
+    def _publish(self, result: int) -> None:
+        if self._publish_hook is not None:
+            self._publish_hook(result)
+        with self._changed:
+            self.published.append(result)
+            self._changed.notify_all()
+
+    def _report(self, error: Exception) -> None:
+        with self._changed:
+            self.errors.append(error)
+            self._changed.notify_all()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def test_one_after_the_other() -> None:
+    bench = Bench(1)
+    for item in range(5):
+        bench.start(item)
+        bench.release(item)
+        bench.wait_for(lambda: len(bench.published) == item + 1)
+    bench.pipeline.stop()
+    assert bench.published == [0, 1, 2, 3, 4]
+    assert bench.counts() == (5, 0, 0, 5, 0)
+
+
+def test_late_frame_is_waited_for() -> None:
+    bench = Bench(3)
+    for item in range(3):
+        bench.start(item)
+    bench.release(2)
+    bench.release(1)
+    # Worker 2 and 1 are done when they take new frames; their results still wait for 0.
+    bench.start(3)
+    bench.start(4)
+    assert bench.published == []
+    bench.release(0)
+    bench.wait_for(lambda: bench.published == [0, 1, 2])
+    bench.release(4)
+    bench.start(5)
+    assert bench.published == [0, 1, 2]
+    bench.release(3)
+    bench.release(5)
+    bench.wait_for(lambda: bench.published == [0, 1, 2, 3, 4, 5])
+    bench.pipeline.stop()
+
+
+def test_late_frame_that_fails_holds_nobody_up() -> None:
+    bench = Bench(2)
+    bench.start(0)
+    bench.start(1)
+    bench.release(1)
+    bench.start(2)
+    bench.release(0, ValueError('bad picture'))
+    bench.wait_for(lambda: bench.published == [1])
+    bench.release(2)
+    bench.wait_for(lambda: bench.published == [1, 2])
+    bench.pipeline.stop()
+    assert [str(error) for error in bench.errors] == ['bad picture']
+    assert bench.counts() == (3, 0, 1, 2, 0)
+
+
+@pytest.mark.parametrize('workers', [1, 2, 4])
+def test_oldest_is_dropped_for_the_newest(workers: int) -> None:
+    bench = Bench(workers)
+    for item in range(workers):
+        bench.start(item)
+    waiting = list(range(workers, 2 * workers))
+    for item in waiting:
+        bench.pipeline.put(item)
+    assert bench.counts() == (2 * workers, 0, 0, 0, workers)
+    newest = list(range(2 * workers, 3 * workers))
+    for count, item in enumerate(newest, start=1):
+        bench.pipeline.put(item)
+        assert bench.counts() == (2 * workers + count, count, 0, 0, workers)
+    expected = [*range(workers), *newest]
+    for item in expected:
+        bench.release(item)
+    bench.wait_for(lambda: bench.published == expected)
+    bench.pipeline.stop()
+    assert not set(waiting) & set(bench.started)
+    assert bench.counts() == (3 * workers, workers, 0, 2 * workers, 0)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_random_order_of_completion(seed: int) -> None:
+    """Frames end in any order; they leave in the order of arrival, each counted once."""
+    dice = random.Random(seed)
+    workers = dice.randint(1, 5)
+    bench = Bench(workers)
+    under_way: List[int] = []
+    failing = set(dice.sample(range(60), 10))
+    for item in range(60):
+        if len(under_way) == workers:
+            done = under_way.pop(dice.randrange(len(under_way)))
+            bench.release(done, RuntimeError(str(done)) if done in failing else None)
+        bench.start(item)
+        under_way.append(item)
+    dice.shuffle(under_way)
+    for done in under_way:
+        bench.release(done, RuntimeError(str(done)) if done in failing else None)
+    bench.wait_for(lambda: len(bench.published) + len(bench.errors) == 60)
+    bench.pipeline.stop()
+    assert bench.published == [item for item in range(60) if item not in failing]
+    assert [str(error) for error in bench.errors] == [str(item) for item in sorted(failing)]
+    assert bench.counts() == (60, 0, 10, 50, 0)
+
+
+@pytest.mark.parametrize('workers', [1, 2, 4])
+def test_flood_is_counted_to_the_last_frame(workers: int) -> None:
+    """Frames come as fast as they can from several threads; the counters still add up."""
+    published: List[int] = []
+    errors: List[Exception] = []
+
+    def work(item: int) -> int:
+        if item % 7 == 0:
+            raise ValueError(item)
+        return item
+
+    pipeline = Pipeline([work] * workers, published.append, errors.append)
+
+    def put_every_third(first: int) -> None:
+        for item in range(first, 6000, 3):
+            pipeline.put(item)
+
+    threads = [threading.Thread(target=put_every_third, args=(first,)) for first in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    pipeline.stop()
+    counters = pipeline.counters
+    assert counters.received == 6000 and counters.waiting == 0
+    assert counters.published == len(published) == len(set(published))
+    assert counters.failed == len(errors)
+    assert counters.dropped + counters.failed + counters.published == 6000
+    for first in range(3):
+        from_one_thread = [item for item in published if item % 3 == first]
+        assert from_one_thread == sorted(from_one_thread)
+
+
+def test_worker_survives_failing_work() -> None:
+    bench = Bench(1)
+    for item in range(3):
+        bench.start(item)
+        bench.release(item, KeyError(item))
+        bench.wait_for(lambda: len(bench.errors) == item + 1)
+    bench.start(3)
+    bench.release(3)
+    bench.wait_for(lambda: bench.published == [3])
+    bench.pipeline.stop()
+    assert bench.counts() == (4, 0, 3, 1, 0)
+
+
+def test_failing_publish_is_reported_and_counted_as_failed() -> None:
+    def publish(result: int) -> None:
+        if result == 1:
+            raise RuntimeError('context is shut down')
+
+    bench = Bench(1, publish)
+    for item in range(3):
+        bench.start(item)
+        bench.release(item)
+        bench.wait_for(lambda: len(bench.published) + len(bench.errors) == item + 1)
+    bench.pipeline.stop()
+    assert bench.published == [0, 2]
+    assert [str(error) for error in bench.errors] == ['context is shut down']
+    assert bench.counts() == (3, 0, 1, 2, 0)
+
+
+def test_publish_is_called_by_one_thread_at_a_time() -> None:
+    inside = threading.Lock()
+    overlaps: List[int] = []
+    errors: List[Exception] = []
+
+    def publish(result: int) -> None:
+        if not inside.acquire(blocking=False):
+            overlaps.append(result)
+            return
+        # Lets other threads run, which is when they would come in.
+        threading.Event().wait(0.0001)
+        inside.release()
+
+    pipeline: Pipeline[int, int] = Pipeline([lambda item: item] * 4, publish, errors.append)
+    for item in range(500):
+        pipeline.put(item)
+    pipeline.stop()
+    assert overlaps == [] and errors == []
+
+
+def test_stop_drops_what_waits_and_finishes_what_runs() -> None:
+    bench = Bench(2)
+    bench.start(0)
+    bench.start(1)
+    bench.pipeline.put(2)
+    bench.pipeline.put(3)
+    stopping = threading.Thread(target=bench.pipeline.stop)
+    stopping.start()
+    deadline = time.monotonic() + PATIENCE
+    while bench.pipeline.counters.waiting and time.monotonic() < deadline:
+        stopping.join(0.001)
+    assert stopping.is_alive() and bench.counts() == (4, 2, 0, 0, 0)
+    bench.release(1)
+    bench.release(0)
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+    assert bench.published == [0, 1] and bench.started == [0, 1]
+    assert bench.counts() == (4, 2, 0, 2, 0)
+
+
+def test_frames_after_the_stop_are_dropped_and_counted() -> None:
+    bench = Bench(1)
+    bench.pipeline.stop()
+    bench.pipeline.put(0)
+    bench.pipeline.stop()
+    assert bench.started == []
+    assert bench.counts() == (1, 1, 0, 0, 0)
+
+
+def test_each_worker_has_work_of_its_own() -> None:
+    meeting = threading.Barrier(3)
+    published: List[str] = []
+
+    def make_work(name: str) -> Callable[[int], str]:
+        def work(item: int) -> str:
+            meeting.wait(PATIENCE)
+            return name
+
+        return work
+
+    pipeline = Pipeline([make_work('a'), make_work('b')], published.append, lambda error: None)
+    pipeline.put(0)
+    pipeline.put(1)
+    meeting.wait(PATIENCE)
+    pipeline.stop()
+    assert sorted(published) == ['a', 'b']
+
+
+def test_latencies_are_taken_once() -> None:
+    bench = Bench(1)
+    for item in range(3):
+        bench.start(item)
+        bench.release(item, ValueError() if item == 1 else None)
+        bench.wait_for(lambda: len(bench.published) + len(bench.errors) == item + 1)
+    bench.pipeline.stop()
+    latencies = bench.pipeline.take_latencies()
+    assert len(latencies) == 2 and all(0 < latency < PATIENCE for latency in latencies)
+    assert bench.pipeline.take_latencies() == []
+
+
+def test_last_arrival() -> None:
+    bench = Bench(1)
+    assert bench.pipeline.counters.last_arrival is None
+    before = time.monotonic()
+    bench.start(0)
+    first = bench.pipeline.counters.last_arrival
+    assert first is not None and before <= first <= time.monotonic()
+    bench.pipeline.put(1)
+    second = bench.pipeline.counters.last_arrival
+    assert second is not None and first <= second
+    bench.release(0)
+    bench.release(1)
+    bench.wait_for(lambda: bench.published == [0, 1])
+    bench.pipeline.stop()
+    assert bench.pipeline.counters.last_arrival == second
+
+
+def test_counters_since_earlier_ones() -> None:
+    bench = Bench(1)
+    bench.start(0)
+    bench.release(0)
+    bench.wait_for(lambda: bench.published == [0])
+    bench.start(1)
+    earlier = bench.pipeline.counters
+    bench.pipeline.put(2)
+    bench.pipeline.put(3)
+    bench.release(1, ValueError())
+    bench.release(3)
+    bench.wait_for(lambda: bench.published == [0, 3])
+    bench.pipeline.stop()
+    since = bench.pipeline.counters.since(earlier)
+    assert (since.received, since.dropped, since.failed, since.published) == (2, 1, 1, 1)
+    assert since.last_arrival == bench.pipeline.counters.last_arrival

@@ -1,0 +1,140 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Models of a few bytes whose scores are the input tensor itself, value by value.
+
+ONNX files are protocol buffers (https://onnx.ai/onnx/intro/concepts.html), written here by hand;
+TensorFlow Lite files are flat buffers, written with the schema that LiteRT brings along.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Sequence, Tuple, Union
+
+import numpy as np
+
+Size = Union[int, str]
+
+ONNX_TYPES: Dict[str, int] = {
+    'float32': 1, 'uint8': 2, 'int8': 3, 'int32': 6, 'float16': 10, 'float64': 11}
+
+
+def write_onnx(path: Path, shape: Sequence[Size], dtype: str = 'float32',
+               outputs: Sequence[Sequence[Size]] = (), inputs: int = 1) -> Path:
+    """
+    Write a model that casts its first input to float32 and reshapes it.
+
+    :param shape: of each input; a text is the name of a size that is left open.
+    :param outputs: their shapes, by default one of [1, number of values].
+    """
+    count = int(np.prod([size for size in shape if isinstance(size, int)]))
+    outputs = outputs or [(1, count)]
+    graph = _field(1, _node('Cast', ['in0'], 'cast', _field(1, b'to') + _number(3, 1)
+                            + _number(20, 2)))
+    for index, output in enumerate(outputs):
+        known = [size if isinstance(size, int) else -1 for size in output]
+        graph += _field(5, _number(1, len(known)) + _number(2, 7) + _field(
+            8, f'shape{index}'.encode()) + _field(9, np.array(known, np.int64).tobytes()))
+        graph += _field(1, _node('Reshape', ['cast', f'shape{index}'], f'out{index}'))
+    graph += _field(2, b'tiny')
+    for index in range(inputs):
+        graph += _field(11, _value(f'in{index}', ONNX_TYPES[dtype], shape))
+    for index, output in enumerate(outputs):
+        graph += _field(12, _value(f'out{index}', 1, output))
+    path.write_bytes(
+        _number(1, 8) + _field(7, graph) + _field(8, _field(1, b'') + _number(2, 13)))
+    return path
+
+
+def _varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _field(field: int, content: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _node(kind: str, inputs: Sequence[str], output: str, attribute: bytes = b'') -> bytes:
+    names = b''.join(_field(1, name.encode()) for name in inputs)
+    return names + _field(2, output.encode()) + _field(4, kind.encode()) + (
+        _field(5, attribute) if attribute else b'')
+
+
+def _value(name: str, onnx_type: int, shape: Sequence[Size]) -> bytes:
+    sizes = b''.join(_field(1, _number(1, size) if isinstance(size, int)
+                            else _field(2, size.encode())) for size in shape)
+    tensor = _number(1, onnx_type) + _field(2, sizes)
+    return _field(1, name.encode()) + _field(2, _field(1, tensor))
+
+
+def write_tflite(path: Path, shape: Sequence[int], dtype: str = 'float32',
+                 quantisation: Tuple[float, int] = (1.0, 0),
+                 outputs: Sequence[Sequence[int]] = (), inputs: int = 1) -> Path:
+    """
+    Write a model that reshapes its first input.
+
+    :param quantisation: scale and zero point of inputs and outputs of integers.
+    :param outputs: their shapes, by default one of [1, number of values].
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    import flatbuffers
+
+    outputs = outputs or [(1, int(np.prod(shape)))]
+
+    def make_tensor(name: str, sizes: Sequence[int], kind: str, buffer: int = 0) -> Any:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = name, list(sizes), buffer
+        tensor.type = getattr(schema.TensorType, kind.upper())
+        if kind in ('uint8', 'int8'):
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = [quantisation[0]]
+            tensor.quantization.zeroPoint = [quantisation[1]]
+        return tensor
+
+    def make_buffer(content: bytes) -> Any:
+        buffer = schema.BufferT()
+        buffer.data = list(content)
+        return buffer
+
+    graph = schema.SubGraphT()
+    graph.tensors = [make_tensor(f'in{index}', shape, dtype) for index in range(inputs)]
+    graph.inputs = list(range(inputs))
+    graph.outputs, graph.operators = [], []
+    buffers = [make_buffer(b'')]
+    for index, output in enumerate(outputs):
+        first = len(graph.tensors)
+        graph.tensors += [make_tensor(f'shape{index}', [len(output)], 'int32', len(buffers)),
+                          make_tensor(f'out{index}', output, dtype)]
+        buffers.append(make_buffer(np.array(output, np.int32).tobytes()))
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, first], [first + 1]
+        graph.operators.append(operator)
+        graph.outputs.append(first + 1)
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    code.version = 1
+    model = schema.ModelT()
+    model.version, model.description = 3, 'tiny'
+    model.operatorCodes, model.subgraphs, model.buffers = [code], [graph], buffers
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b'TFL3')
+    path.write_bytes(bytes(builder.Output()))
+    return path
