@@ -23,16 +23,19 @@ VENV := .venv-$(ROS_DISTRO)
 endif
 PYTHON := $(VENV)/bin/python
 # A sourced ROS installation must not leak into the virtual environment.
-RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+       ROS_DISTRO=$(ROS_DISTRO)
 SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
           $(wildcard dev/vision_msgs/msg/*.msg)
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint benchmark soak-backend clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
 	@echo 'make test   lint and run every test'
 	@echo 'make lint   flake8, docstrings, licence headers, types'
+	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
+	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
 	@echo 'make clean  remove the virtual environments'
 	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
 
@@ -44,7 +47,7 @@ $(VENV)/installed.done: $(VENV)/set_up.done setup.py
 	    --no-build-isolation --editable . && touch $@
 
 demo: $(VENV)/installed.done
-	@$(RUN) timeout -s KILL 300 $(PYTHON) dev/demo.py
+	@$(RUN) $(PYTHON) dev/demo.py
 
 lint: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/lint.py
@@ -52,5 +55,16 @@ lint: $(VENV)/installed.done
 test: lint
 	@$(RUN) $(PYTHON) -m pytest test
 
+# A stand-in for the BPU: the library that libdnn.so is looked for in, and a model for it.
+build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/libdnn.c
+	@cd test && ../$(PYTHON) -c 'import emulated_libdnn, pathlib; \
+	    emulated_libdnn.build(pathlib.Path("../build/emulated_libdnn"))'
+
+benchmark: build/emulated_libdnn/libdnn.so
+	@$(RUN) LD_LIBRARY_PATH=build/emulated_libdnn PYTHON=$(PYTHON) dev/benchmark.sh
+
+soak-backend: build/emulated_libdnn/libdnn.so
+	@$(RUN) $(PYTHON) dev/soak_backend.py
+
 clean:
-	rm -rf .venv .venv-*
+	rm -rf .venv .venv-* build

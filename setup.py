@@ -39,7 +39,7 @@ setup(
         ('share/' + package_name, ['package.xml']),
         *installed('launch/*.launch.py', 'config/**/*', 'models/*', 'photos/*'),
     ],
-    install_requires=['setuptools', 'numpy'],
+    install_requires=['setuptools', 'numpy', 'tqdm'],
     extras_require={
         'cpu': ['ai-edge-litert', 'onnxruntime', 'opencv-python-headless<5'],
         'test': ['pytest'],
@@ -52,6 +52,9 @@ setup(
     entry_points={
         'console_scripts': [
             'classifier_node = mobilenetv2_ros.main:main',
+            'classify_image = mobilenetv2_ros.tools.classify_image:main',
+            'download_model = mobilenetv2_ros.tools.download_model:main',
+            'evaluate = mobilenetv2_ros.tools.evaluate:main',
             'image_source = mobilenetv2_ros.tools.image_source:main',
         ],
     },

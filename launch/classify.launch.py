@@ -29,7 +29,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from mobilenetv2_ros.parameters import ParameterRow, PARAMETERS, Value
-from mobilenetv2_ros.resources import share_folder
+from mobilenetv2_ros.resources import large_image_environment, share_folder
+import yaml
 
 NODE_PARAMETERS = (
     *PARAMETERS,
@@ -56,7 +57,15 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'respawn', default_value='false', description='Start the node again when it fails.',
             choices=list(BOOLEANS)),
-        OpaqueFunction(function=make_node),
+        DeclareLaunchArgument(
+            'cameras', default_value='',
+            description='Names such as [front,rear]: one node for each, in a namespace of that '
+            'name below namespace. Not given: one node.'),
+        DeclareLaunchArgument(
+            'large_image_transport', default_value='true', choices=list(BOOLEANS),
+            description='Give Fast DDS shared memory for large pictures; the camera needs '
+            'config/fastdds_large_images.xml too.'),
+        OpaqueFunction(function=make_nodes),
     ])
 
 
@@ -68,9 +77,9 @@ def declare_parameter_argument(row: ParameterRow) -> DeclareLaunchArgument:
         description=f'{row.help} Not given: as in params_file.')
 
 
-def make_node(context: LaunchContext) -> List[LaunchDescriptionEntity]:
+def make_nodes(context: LaunchContext) -> List[LaunchDescriptionEntity]:
     """
-    Make the node, all arguments known.
+    Make the nodes, all arguments known.
 
     :raises RuntimeError: an argument is not usable; ``ros2 launch`` shows the text.
     """
@@ -83,13 +92,36 @@ def make_node(context: LaunchContext) -> List[LaunchDescriptionEntity]:
     given: Dict[str, Value] = {
         row.name: parse_value(row, argument(row.name))
         for row in NODE_PARAMETERS if argument(row.name)}
-    return [Node(
-        package='mobilenetv2_ros', executable='classifier_node', name='mobilenetv2',
-        namespace=argument('namespace'), parameters=[str(params_file), given],
-        remappings=[('image_raw', argument('image'))],
-        ros_arguments=['--log-level', argument('log_level')],
-        output='screen', emulate_tty=True,
-        respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0)]
+    large_images = BOOLEANS[argument('large_image_transport')]
+    return [
+        Node(
+            package='mobilenetv2_ros', executable='classifier_node', name='mobilenetv2',
+            namespace=namespace, parameters=[str(params_file), given],
+            remappings=[('image_raw', argument('image'))],
+            ros_arguments=['--log-level', argument('log_level')],
+            additional_env=large_image_environment() if large_images else None,
+            output='screen', emulate_tty=True,
+            respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0)
+        for namespace in parse_cameras(argument('namespace'), argument('cameras'))]
+
+
+def parse_cameras(namespace: str, cameras: str) -> List[str]:
+    """
+    Find the namespace of each node.
+
+    :param cameras: a YAML list of names; empty for one node.
+    :raises RuntimeError: it is no list of names.
+    """
+    if not cameras:
+        return [namespace]
+    try:
+        names = yaml.safe_load(cameras)
+    except yaml.YAMLError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RuntimeError(
+            f"cameras '{cameras}' is not usable; expected a list of names such as [front,rear]")
+    return [f'{namespace.rstrip("/")}/{name}' if namespace else name for name in names]
 
 
 def parse_value(row: ParameterRow, text: str) -> Value:

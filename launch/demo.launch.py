@@ -16,14 +16,16 @@
 
 from __future__ import annotations
 
-from launch import LaunchContext, LaunchDescription
+from typing import List
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobilenetv2_ros.resources import share_folder
+from mobilenetv2_ros.resources import large_image_environment, share_folder
 
 SOURCE_PARAMETERS = (
     ('source', str, '', 'A photo, several separated by commas, a folder of photos, a video file, '
@@ -43,15 +45,22 @@ def generate_launch_description() -> LaunchDescription:
           for name, _, default, description in SOURCE_PARAMETERS),
         OpaqueFunction(function=check_rate),
         IncludeLaunchDescription(PythonLaunchDescriptionSource(classify)),
-        Node(
-            package='mobilenetv2_ros', executable='image_source', name='image_source',
-            namespace=LaunchConfiguration('namespace'),
-            parameters=[{
-                name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                for name, kind, _, _ in SOURCE_PARAMETERS}],
-            remappings=[('image_raw', LaunchConfiguration('image'))],
-            output='screen', emulate_tty=True),
+        OpaqueFunction(function=make_source),
     ])
+
+
+def make_source(context: LaunchContext) -> List[LaunchDescriptionEntity]:
+    """Make the picture source; it talks to the node, so it has the same transport."""
+    large_images = LaunchConfiguration('large_image_transport').perform(context).lower() == 'true'
+    return [Node(
+        package='mobilenetv2_ros', executable='image_source', name='image_source',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[{
+            name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+            for name, kind, _, _ in SOURCE_PARAMETERS}],
+        remappings=[('image_raw', LaunchConfiguration('image'))],
+        additional_env=large_image_environment() if large_images else None,
+        output='screen', emulate_tty=True)]
 
 
 def check_rate(context: LaunchContext) -> None:

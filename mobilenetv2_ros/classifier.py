@@ -28,7 +28,7 @@ from mobilenetv2_ros.image_message import ImageView
 from mobilenetv2_ros.labels import Labels
 from mobilenetv2_ros.nv12 import Nv12Converter
 from mobilenetv2_ros.ranking import (
-    look_like_probabilities, rank, RankedClass, Scores, to_probabilities)
+    check_finite, look_like_probabilities, rank, RankedClass, Scores, to_probabilities)
 
 _GREY = 125, 128
 
@@ -62,6 +62,7 @@ def probe(backend: Backend, session: Session, labels: Labels, timeout: float) ->
 
     :raises ModelError: the model's classes are not those of the labels.
     :raises BackendError: the engine fails.
+    :raises ScoreRangeError: it gives NaN or infinite scores.
     """
     scores, classes = backend.info.score_count, len(labels.names)
     if scores not in (classes, classes + 1):
@@ -69,8 +70,10 @@ def probe(backend: Backend, session: Session, labels: Labels, timeout: float) ->
             f"model '{backend.info.name}' has {scores} classes, but labels_path names {classes}; "
             'set labels_path to the label file of this model')
     session.input.y[:], session.input.uv[:] = _GREY
+    found = session.run(timeout)
     return ScoreMeaning(
-        are_logits=not look_like_probabilities(session.run(timeout)),
+        # What is no probability must at least be usable as logits.
+        are_logits=not look_like_probabilities(check_finite(found)),
         has_background=scores == classes + 1)
 
 

@@ -23,7 +23,7 @@ latched ``~/label_info`` and ``~/vision_info``, ``~/overlay`` while somebody loo
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mobilenetv2_ros.backends.base import BackendError
@@ -39,6 +39,7 @@ from mobilenetv2_ros.outputs import ClassifiedPicture, Outputs
 from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace_values
 from mobilenetv2_ros.pipeline import Pipeline
 from mobilenetv2_ros.ranking import ScoreRangeError
+from mobilenetv2_ros.receiving import Receiver
 from mobilenetv2_ros.trouble_log import TroubleLog
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -68,6 +69,7 @@ class ClassifierNode(LifecycleNode):
         self._outputs: Optional[Outputs] = None
         self._pipeline: Optional[Pipeline[bytes, ClassifiedPicture]] = None
         self._input: Optional[Subscription] = None
+        self._receiver: Optional[Receiver] = None
         self._recorder = ActivityRecorder()
         self._parameters_now = declare_parameters(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -111,11 +113,12 @@ class ClassifierNode(LifecycleNode):
             [self._make_work(classifier) for classifier in self._engine.classifiers],
             self._publish, self._report)
         try:
-            self._input = self._subscribe(self._pipeline.put)
+            self._input = self._subscribe()
         except (RuntimeError, ValueError) as error:  # unusable QoS overrides
             self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
+        self._receiver = Receiver(self, self._input, self._pipeline.put)
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 
@@ -146,16 +149,23 @@ class ClassifierNode(LifecycleNode):
 
     # What the transitions are made of.
 
-    def _subscribe(self, take: Callable[[bytes], None]) -> Subscription:
+    @property
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Keep the raw subscription from the executor: the receiver waits for it."""
+        return (one for one in super().subscriptions if not one.raw)
+
+    def _subscribe(self) -> Subscription:
         compressed = self._parameters_now.image_transport == 'compressed'
         topic = 'image_raw'
         if compressed:
             # As image_transport does it: remapping image_raw moves the compressed topic too.
             topic = self.resolve_topic_name(topic) + '/compressed'
+        # Event handlers would wake the executor with each picture: to Fast DDS a message is an
+        # event of its reader too. Mismatches are looked for in the timer instead.
         return self.create_subscription(
-            CompressedImage if compressed else Image, topic, take, make_input_qos(), raw=True,
-            qos_overriding_options=OVERRIDABLE,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_qos_mismatch))
+            CompressedImage if compressed else Image, topic, _never_called, make_input_qos(),
+            raw=True, qos_overriding_options=OVERRIDABLE,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def _make_work(self, classifier: Classifier) -> Callable[[bytes], ClassifiedPicture]:
         read = (self._read_compressed if self._parameters_now.image_transport == 'compressed'
@@ -188,11 +198,10 @@ class ClassifierNode(LifecycleNode):
     def _report_overlay(self, error: Exception) -> None:
         self._troubles.report('overlay', f'overlay not drawn: {error}')
 
-    def _on_qos_mismatch(self, event: Any) -> None:
-        if self._input is not None:
-            topic, qos = self._input.topic_name, self._input.qos_profile
-            for sentence in describe_mismatches(self, topic, qos):
-                self.get_logger().warning(sentence)
+    def _warn_of_mismatches(self, subscription: Subscription) -> None:
+        for sentence in describe_mismatches(
+                self, subscription.topic_name, subscription.qos_profile):
+            self._troubles.report(sentence, sentence)
 
     def _publish_diagnostics(self) -> None:
         level, message, values = DiagnosticStatus.OK, 'no model open', {}
@@ -200,10 +209,12 @@ class ClassifierNode(LifecycleNode):
             level, message = DiagnosticStatus.OK, 'a model is open, but the node is not active'
             values = {'backend': self._engine.backend.kind, 'model': str(self._engine.model_path),
                       'workers': str(len(self._engine.classifiers))}
-        if self._pipeline is not None and self._input is not None:
+        if self._pipeline and self._input and self._receiver:
             topic = self._input.topic_name
             activity = self._recorder.take(
-                self._pipeline.counters, self._pipeline.take_latencies())
+                self._pipeline.counters, self._pipeline.take_latencies(), self._receiver.lost)
+            if not activity.recent.received:
+                self._warn_of_mismatches(self._input)
             level, message = judge(activity, topic, self.count_publishers(topic))
             values.update(tabulate(activity))
         status = make_status(self.get_fully_qualified_name(), level, message, values)
@@ -211,6 +222,9 @@ class ClassifierNode(LifecycleNode):
             header=Header(stamp=self.get_clock().now().to_msg()), status=[status]))
 
     def _stop_classifying(self) -> None:
+        if self._receiver is not None:
+            self._receiver.stop()
+            self._receiver = None
         if self._input is not None:
             self.destroy_subscription(self._input)
             self._input = None
@@ -237,3 +251,7 @@ class ClassifierNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=refusal)
         self._parameters_now = replace_values(self._parameters_now, changed)
         return SetParametersResult(successful=True)
+
+
+def _never_called(message: bytes) -> None:
+    """Stand in for the callback that rclpy asks for; the receiver takes the messages."""

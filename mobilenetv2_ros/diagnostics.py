@@ -53,6 +53,8 @@ class Activity(NamedTuple):
     :param total: counters since the node was activated.
     :param latencies: from arrival to result, in seconds.
     :param last_picture: the last one that was classified.
+    :param lost: pictures that the middleware dropped on the way, in that time.
+    :param total_lost: since the node was activated.
     :param engine_failures: pictures that the engine failed on, in that time.
     :param last_failure: in words, empty if there was none in that time.
     """
@@ -62,6 +64,8 @@ class Activity(NamedTuple):
     total: Counters
     latencies: List[float]
     last_picture: Optional[PictureInfo]
+    lost: int
+    total_lost: int
     engine_failures: int
     last_failure: str
 
@@ -93,6 +97,10 @@ def judge(activity: Activity, topic: str, publishers: int) -> Tuple[bytes, str]:
         return DiagnosticStatus.WARN, (
             f'{recent.dropped} of {recent.received} pictures dropped for newer ones: they come '
             'faster than they are classified')
+    if activity.lost > _DROPPED_PART * max(1, recent.received):
+        return DiagnosticStatus.WARN, (
+            f'{activity.lost} pictures lost on the way here, {recent.received} received: see '
+            '"Large images" in the README')
     return DiagnosticStatus.OK, f'classifying {recent.published / activity.seconds:.1f} pictures/s'
 
 
@@ -103,6 +111,7 @@ def tabulate(activity: Activity) -> Dict[str, str]:
         'input rate (Hz)': f'{recent.received / seconds:.1f}',
         'output rate (Hz)': f'{recent.published / seconds:.1f}',
         'received': str(total.received), 'published': str(total.published),
+        'lost in transport': str(activity.total_lost),
         'dropped': str(total.dropped), 'failed': str(total.failed),
         'waiting in queue': str(total.waiting),
         'engine failures since last report': str(activity.engine_failures),
@@ -137,6 +146,7 @@ class ActivityRecorder:
         self._lock = threading.Lock()
         self._since = time.monotonic()
         self._counters = NO_COUNTERS
+        self._lost = 0
         self._engine_failures = 0
         self._last_failure = ''
         self._last_picture: Optional[PictureInfo] = None
@@ -151,18 +161,20 @@ class ActivityRecorder:
             self._engine_failures += isinstance(error, (BackendError, ScoreRangeError))
             self._last_failure = str(error)
 
-    def take(self, counters: Counters, latencies: List[float]) -> Activity:
+    def take(self, counters: Counters, latencies: List[float], lost: int) -> Activity:
         """
         Return what happened since this was last called.
 
         :param counters: of the pipeline, now.
         :param latencies: of the results since then.
+        :param lost: pictures that the middleware dropped, since the node was activated.
         """
         now = time.monotonic()
         with self._lock:
             activity = Activity(
                 max(1e-3, now - self._since), counters.since(self._counters), counters, latencies,
-                self._last_picture, self._engine_failures, self._last_failure)
+                self._last_picture, lost - self._lost, lost, self._engine_failures,
+                self._last_failure)
             self._engine_failures, self._last_failure = 0, ''
-        self._since, self._counters = now, counters
+        self._since, self._counters, self._lost = now, counters, lost
         return activity

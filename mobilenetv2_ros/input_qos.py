@@ -70,6 +70,8 @@ def _describe(info: Any, topic: str, qos: QoSProfile) -> str:
     advice = ' and '.join(
         f'qos_overrides.{topic}.subscription.{policy} to {value}' for policy, value in overrides)
     publisher = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+    if 'UNKNOWN' in publisher:  # its endpoint is discovered before its name
+        publisher = 'a publisher'
     return (f"no pictures from {publisher} on '{topic}': it offers "
             f'{offered.reliability.name} and {offered.durability.name}, but this node asks for '
             f'{asked.reliability.name} and {asked.durability.name}'

@@ -24,15 +24,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT = cv2.FONT_HERSHEY_DUPLEX
 _LEAST_WIDTH = 320
 """Narrower pictures are enlarged, or the names would be wider than they are."""
 
-_LINE_PART = 1 / 20
+_MOST_ENLARGED = 1 << 20
+"""Pixels of an enlarged picture; a message of one column must not fill the memory."""
+
+_LINE_PART = 1 / 16
 """Height of a line of text, of the picture's shorter side."""
 
-_SHADE = 0.45
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_LEAST_LINE = 16.0
+_LINE_UNITS, _MARGIN_UNITS = 42, 20
+"""Height of a line and width of a margin at font scale 1, in pixels."""
+
+_SMOOTH_SCALE = 2.0
+"""OpenCV's letters are ragged when smaller; these are drawn so and reduced."""
+
+_SHADE = 0.3
 _PERIOD = 1 / 15
 """Seconds between two overlays; people see no more, and the workers need the processor."""
 
@@ -46,29 +55,38 @@ def draw_classes(bgr: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uin
     :returns: the same with text, enlarged if it was narrower than 320 pixels.
     """
     height, width = bgr.shape[:2]
-    enlargement = max(1.0, _LEAST_WIDTH / width)
+    enlargement = max(1.0, min(
+        _LEAST_WIDTH / width, (_MOST_ENLARGED / (height * width)) ** 0.5))
     picture = cv2.resize(bgr, (round(width * enlargement), round(height * enlargement)),
                          interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    if not lines:
-        return picture
-    scale, thickness, line_height = _fit_text(picture.shape[:2], lines)
-    longest = max(cv2.getTextSize(line, _FONT, scale, thickness)[0][0] for line in lines)
-    shaded = picture[:round(line_height * (len(lines) + 0.5)), :round(longest + line_height)]
-    shaded[:] = (shaded * _SHADE).astype(np.uint8)
-    for number, line in enumerate(lines):
-        origin = round(line_height * 0.3), round(line_height * (number + 1))
-        for colour, weight in ((_BLACK, thickness + 2), (_WHITE, thickness)):
-            cv2.putText(picture, line, origin, _FONT, scale, colour, weight, cv2.LINE_AA)
+    if lines:
+        letters = _draw_letters(picture.shape[:2], lines)
+        panel = picture[:letters.shape[0], :letters.shape[1]]
+        weights = letters[:panel.shape[0], :panel.shape[1], np.newaxis] / np.float32(255)
+        panel[:] = panel * (_SHADE * (1 - weights)) + 255 * weights
     return picture
 
 
-def _fit_text(size: Tuple[int, ...], lines: Sequence[str]) -> Tuple[float, int, float]:
-    """Find font scale, thickness and line height so that the longest line fits."""
+def _draw_letters(size: Tuple[int, ...], lines: Sequence[str]) -> NDArray[np.uint8]:
+    """
+    Draw text as large as suits a picture, the first line bold.
+
+    :param size: height and width of the picture; the longest line fits into its width.
+    :returns: uint8, shape (height, width), 255 where a letter covers a pixel.
+    """
     height, width = size
-    line_height = max(12.0, min(height, width) * _LINE_PART)
-    unscaled = max(cv2.getTextSize(line, _FONT, 1.0, 1)[0][0] for line in lines)
-    scale = min(line_height / 30, (width - line_height) / max(1, unscaled))
-    return scale, max(1, round(scale * 1.6)), line_height
+    columns = 2 * _MARGIN_UNITS + max(
+        cv2.getTextSize(line, _FONT, 1.0, 2)[0][0] for line in lines)
+    scale = min(max(_LEAST_LINE, min(height, width) * _LINE_PART) / _LINE_UNITS, width / columns)
+    drawn = max(scale, _SMOOTH_SCALE)
+    rows = _LINE_UNITS * (len(lines) + 0.5)
+    letters = np.zeros((round(rows * drawn), round(columns * drawn)), np.uint8)
+    for number, line in enumerate(lines):
+        origin = round(_MARGIN_UNITS * drawn), round(_LINE_UNITS * (number + 0.97) * drawn)
+        thickness = round(drawn * (1.9 if number == 0 else 1.3))
+        cv2.putText(letters, line, origin, _FONT, drawn, 255, thickness, cv2.LINE_AA)
+    reduced = max(1, round(columns * scale)), max(1, round(rows * scale))
+    return np.asarray(cv2.resize(letters, reduced, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class OverlayThread:

@@ -84,19 +84,21 @@ class _NewestFrameQueue(Generic[Item]):
         self.dropped = 0
         self.last_arrival: Optional[int] = None
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item) -> bool:
         arrival = time.monotonic_ns()
         with self._changed:
             self.received += 1
             self.last_arrival = arrival
             if self._closed:
                 self.dropped += 1
-                return
-            if len(self._items) == self._depth:
+                return True
+            is_full = len(self._items) == self._depth
+            if is_full:
                 self._items.popleft()
                 self.dropped += 1
             self._items.append((arrival, item))
             self._changed.notify()
+            return is_full
 
     def get(self) -> Optional[_Frame[Item]]:
         """Wait for the next frame; None when the queue has been closed."""
@@ -188,9 +190,13 @@ class Pipeline(Generic[Item, Result]):
         for thread in self._threads:
             thread.start()
 
-    def put(self, item: Item) -> None:
-        """Add a frame; returns at once."""
-        self._queue.put(item)
+    def put(self, item: Item) -> bool:
+        """
+        Add a frame.
+
+        :returns: at once, and whether a frame had to be dropped for it.
+        """
+        return self._queue.put(item)
 
     def stop(self) -> None:
         """Drop the frames that wait, let the ones under way finish and end the workers."""

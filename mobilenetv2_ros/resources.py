@@ -74,11 +74,15 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     return next(found, share_folder() / BUNDLED_MODEL)
 
 
-def large_image_environment(share: Path) -> Dict[str, str]:
+def large_image_environment() -> Dict[str, str]:
     """
-    Return the environment variables that make Fast DDS fit for large images.
+    Return the environment variable that makes Fast DDS fit for large images.
 
-    :param share: as :func:`share_folder` returns it.
+    :returns: nothing if the user has chosen a profile already.
     """
-    profile = str(share / 'config' / 'fastdds_large_images.xml')
-    return {'FASTDDS_DEFAULT_PROFILES_FILE': profile, 'FASTRTPS_DEFAULT_PROFILES_FILE': profile}
+    # Fast DDS 3 renamed it and complains about the old name.
+    is_fast_dds_2 = os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
+    name = f'FAST{"RTPS" if is_fast_dds_2 else "DDS"}_DEFAULT_PROFILES_FILE'
+    if name in os.environ:
+        return {}
+    return {name: str(share_folder() / 'config' / 'fastdds_large_images.xml')}

@@ -12,63 +12,43 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How the node's thread waits for messages, and how it is told to stop."""
+"""How a node's thread serves its services and timers, and how it is told to stop."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.task import Future
-
-_SPIN_SECONDS = 3600.0
-"""EventsExecutor's wait without a limit overflows and never sleeps; an hour serves as well."""
-
-
-def make_executor() -> Executor:
-    """
-    Make the cheapest executor that this rclpy has.
-
-    The events executor (Jazzy and later) takes a tenth of the time of the one that rebuilds its
-    wait set for each message. A multi-threaded executor would be the slowest of all.
-    """
-    try:
-        from rclpy.experimental import EventsExecutor
-    except ImportError:
-        return SingleThreadedExecutor()
-    executor: Executor = EventsExecutor()
-    return executor
 
 
 class Spinner:
-    """Spin a node until any thread says stop; stops from inside the executor."""
+    """
+    Spin a node until any thread says stop.
+
+    The plain executor does: pictures do not come through it (see :mod:`.receiving`), and what is
+    left, services and a timer, is little. rclpy's events executor would be faster, but its
+    endless wait hangs and it replaces the process's signal handlers.
+    """
 
     def __init__(self, node: Node) -> None:
         """Add the node to an executor of its own."""
-        self._executor = make_executor()
+        self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
-        self._stopped: Future[Any] = Future(executor=self._executor)
-        self._stop_asked = False
+        self._stopped = False
 
     def spin(self) -> None:
         """Work until :meth:`stop`, or until ROS is shut down."""
         try:
-            while rclpy.ok() and not self._stop_asked:
-                self._executor.spin_until_future_complete(self._stopped, _SPIN_SECONDS)
+            while rclpy.ok() and not self._stopped:
+                self._executor.spin_once()
         except ExternalShutdownException:
             pass
 
     def stop(self) -> None:
         """Let :meth:`spin` return; may be called from any thread and before it."""
-        self._stop_asked = True
-        self._executor.create_task(self._finish)
+        self._stopped = True
+        self._executor.wake()
 
     def close(self) -> None:
         """End the executor, after :meth:`spin`."""
         self._executor.shutdown()
-
-    def _finish(self) -> None:
-        if not self._stopped.done():
-            self._stopped.set_result(True)

@@ -20,11 +20,16 @@ import os
 from pathlib import Path
 import subprocess
 import sys
-from typing import Callable, Dict, Iterator, List, Protocol
+from typing import Callable, Dict, Iterator, List, NamedTuple, Protocol, TYPE_CHECKING
 
 from emulated_libdnn import build, Emulator, load
 from mobilenetv2_ros.backends import libdnn_abi
 import pytest
+from tiny_models import write_onnx
+
+if TYPE_CHECKING:
+    from node_process import NodeStarter
+    from ros_peer import Peer
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -93,12 +98,14 @@ class StartPython(Protocol):
 def start_python(libdnn_folder: Path) -> Iterator[StartPython]:
     """Start processes that find the emulated libdnn as the dynamic loader finds it."""
     started: List[subprocess.Popen[str]] = []
+    # Where ROS is found through this variable too, it has to stay so.
+    folders = [str(libdnn_folder), *filter(None, [os.environ.get('LD_LIBRARY_PATH')])]
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)], cwd=CHECKOUT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, 'LD_LIBRARY_PATH': str(libdnn_folder), **environment})
+            env={**os.environ, 'LD_LIBRARY_PATH': ':'.join(folders), **environment})
         started.append(process)
         return process
 
@@ -106,3 +113,48 @@ def start_python(libdnn_folder: Path) -> Iterator[StartPython]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[NodeStarter]:
+    """Return what starts nodes, in a domain of the test's own; at the end they have to stop."""
+    pytest.importorskip('rclpy', reason='ROS is not installed')
+    from node_process import NodeStarter
+
+    starter = NodeStarter(tmp_path)
+    try:
+        yield starter
+        starter.close()
+    finally:
+        starter.kill()
+
+
+@pytest.fixture
+def peer(start_node: NodeStarter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    """Return what talks to a node named ``mobilenetv2`` in the test's domain."""
+    from ros_peer import Peer
+
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    peer = Peer(start_node.domain)
+    yield peer
+    peer.close()
+
+
+class TinyModel(NamedTuple):
+    """A model whose scores are the picture itself, and its label file."""
+
+    path: Path
+    labels: Path
+
+    @property
+    def parameters(self) -> Dict[str, object]:
+        """Those of a node that uses it."""
+        return {'model_path': self.path, 'labels_path': self.labels}
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> TinyModel:
+    """Make a model that takes no time."""
+    labels = tmp_path / 'tiny.txt'
+    labels.write_text(''.join(f'class {index}\n' for index in range(192)))
+    return TinyModel(write_onnx(tmp_path / 'tiny.onnx', (1, 8, 8, 3)), labels)

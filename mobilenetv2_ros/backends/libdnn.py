@@ -91,8 +91,8 @@ class LibdnnBackend(Backend):
         self._opened.callback(self._unfinished.close)
         try:
             self._inspect(path)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            _close_after(error, self.close)
             raise
 
     def _inspect(self, path: Path) -> None:
@@ -133,6 +133,14 @@ class LibdnnBackend(Backend):
         self._library.call(
             f'hbDNNGet{side}TensorProperties', byref(properties), self._model, 0)
         return properties
+
+
+def _close_after(error: BaseException, close: Callable[[], None]) -> None:
+    """Close what an error interrupted; if that fails as well, the first error is the one told."""
+    try:
+        close()
+    except LibdnnError as second:
+        raise error from second
 
 
 class _InputLayout(NamedTuple):
@@ -237,8 +245,8 @@ class _Memory:
                 sizes = [max(sizes[0], input_properties.alignedByteSize)]
             planes = [self._allocate(self.input, index, size) for index, size in enumerate(sizes)]
             stored = self._allocate(self.output, 0, output_properties.alignedByteSize)
-        except BaseException:
-            self.free()
+        except BaseException as error:
+            _close_after(error, self.free)
             raise
         self.nv12 = layout.view(planes)
         self.stored = _view_valid(stored, output_properties)

@@ -47,7 +47,8 @@ def _import_interpreter() -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise BackendMissingError(
-            f'.tflite models need ai-edge-litert ({error}): pip install ai-edge-litert') from None
+            f".tflite models need ai-edge-litert ({error}): pip install 'numpy<2' ai-edge-litert"
+        ) from None
     return Interpreter
 
 

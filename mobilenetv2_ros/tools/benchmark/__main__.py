@@ -22,7 +22,7 @@ from typing import List, Optional
 
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.process_setup import set_up_process
-from mobilenetv2_ros.tools.benchmark import backend, node
+from mobilenetv2_ros.tools.benchmark import backend, convert, node
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog='python3 -m mobilenetv2_ros.tools.benchmark', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for command in (backend, node):
+    for command in (backend, node, convert):
         command.add_command(commands)
     options = parser.parse_args(arguments)
     set_up_process()

@@ -23,11 +23,12 @@ with what this picture gave alone: a result that belongs to another frame is cou
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 import json
 from pathlib import Path
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from mobilenetv2_ros.backends.base import Backend, BackendError, Session
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, can_open_bin, open_backend
@@ -130,13 +131,13 @@ def add_command(commands: Any) -> None:
     parser.add_argument('--backend', default=AUTO, choices=BACKENDS)
     parser.add_argument('--threads', default=[1, 4], type=_parse_counts, metavar='N[,N...]',
                         help='frames in flight; several make a table (default 1,4)')
-    parser.add_argument('--seconds', default=5.0, type=float, metavar='S',
+    parser.add_argument('--seconds', default=5.0, type=_parse_seconds, metavar='S',
                         help='length of each run (default 5)')
     parser.add_argument('--busy', action='store_true',
                         help='with a Python thread beside it that only computes')
     parser.add_argument('--compare-gil', action='store_true',
-                        help='(libdnn) measure each run also with every call holding the '
-                        'interpreter lock, as the Python module of the vendor does')
+                        help='(.bin models, libdnn) measure each run also with every call '
+                        'holding the interpreter lock, as the Python module of the vendor does')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     parser.set_defaults(run=run)
 
@@ -158,15 +159,14 @@ def run(options: argparse.Namespace) -> None:
 
 def _measure_variants(
         path: Path, threads: int, options: argparse.Namespace) -> List[Dict[str, Any]]:
-    backends = [open_backend(path, options.backend, threads).backend]
-    if options.compare_gil and backends[0].kind == 'libdnn':
-        backends.append(_open_holding_gil(path))
+    openers: List[Callable[[], Backend]] = [
+        lambda: open_backend(path, options.backend, threads).backend]
+    if options.compare_gil:
+        openers.append(lambda: _open_holding_gil(path))
     results = []
-    for backend in backends:
-        try:
+    for open_one in openers:
+        with closing(open_one()) as backend:
             results.append(measure(backend, threads, options.seconds).to_json())
-        finally:
-            backend.close()
     return results
 
 
@@ -203,6 +203,13 @@ def _parse_counts(text: str) -> List[int]:
     if not all(1 <= count <= 32 for count in counts):
         raise argparse.ArgumentTypeError(f'{text}: expected numbers from 1 to 32')
     return counts
+
+
+def _parse_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f'{text}: expected seconds, more than 0')
+    return seconds
 
 
 def _print_table(path: Path, results: Sequence[Dict[str, Any]]) -> None:

@@ -27,19 +27,17 @@ import ctypes
 import json
 import struct
 import sys
-import threading
 import time
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from mobilenetv2_ros.process_setup import set_up_process
-from mobilenetv2_ros.spinning import make_executor
+from mobilenetv2_ros.receiving import Receiver
 import numpy as np
 import psutil
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
-from rclpy.task import Future
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification
 
@@ -86,7 +84,7 @@ def make_ring(load: Load) -> List[bytes]:
 
 
 class LoadGenerator:
-    """Publish from one thread, take results in the executor's."""
+    """Publish from the calling thread, take results in another."""
 
     def __init__(self, load: Load) -> None:
         """Make the node, its publisher and its subscriptions."""
@@ -95,9 +93,9 @@ class LoadGenerator:
         self.node = rclpy.create_node('load')
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._publisher = self.node.create_publisher(Image, 'image_raw', qos)
-        self.node.create_subscription(
-            Classification, '/mobilenetv2/classification', self._on_result, 100, raw=True)
-        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._receivers = [
+            self._receive(Classification, '/mobilenetv2/classification', self._on_result),
+            self._receive(DiagnosticArray, '/diagnostics', self._on_diagnostics)]
         self._sent = [0] * _REMEMBERED
         self._number = 0
         self._latencies: List[int] = []
@@ -106,8 +104,8 @@ class LoadGenerator:
         self._counters: Dict[str, str] = {}
         self.report: Dict[str, Any] = {}
 
-    def run(self) -> None:
-        """Wait for the node, warm it up, then measure; to be called in a thread."""
+    def run(self) -> Dict[str, Any]:
+        """Wait for the node, warm it up, then measure; returns the figures."""
         while not (self._publisher.get_subscription_count() and self._latencies):
             self._publish_for(0.2, rate=50.0)
         self._publish_for(1.0, self._load.rate)
@@ -119,7 +117,18 @@ class LoadGenerator:
         took = time.perf_counter() - began
         cpu = _cpu_seconds(process) - cpu_before
         time.sleep(1.5)  # the last report of the counters
-        self.report = self._summarise(published, took, cpu, process, before)
+        return self._summarise(published, took, cpu, process, before)
+
+    def close(self) -> None:
+        """End the threads and the node."""
+        for receiver in self._receivers:
+            receiver.stop()
+        self.node.destroy_node()
+
+    def _receive(self, message_type: Any, topic: str, take: Callable[[bytes], bool]) -> Receiver:
+        subscription = self.node.create_subscription(
+            message_type, topic, lambda message: None, 100, raw=True)
+        return Receiver(self.node, subscription, take)
 
     def _publish_for(self, seconds: float, rate: float) -> int:
         """Publish and return how many."""
@@ -140,16 +149,18 @@ class LoadGenerator:
             count += 1
         return count
 
-    def _on_result(self, message: bytes) -> None:
+    def _on_result(self, message: bytes) -> bool:
         now = time.monotonic_ns()
         number = struct.unpack_from('<I', message, _NANOSECONDS_AT)[0]
         self._latencies.append(now - self._sent[number % _REMEMBERED])
         self._out_of_order += number <= self._last_number
         self._last_number = number
+        return False
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
+    def _on_diagnostics(self, message: bytes) -> bool:
+        for status in deserialize_message(message, DiagnosticArray).status:
             self._counters = {one.key: one.value for one in status.values}
+        return False
 
     def _summarise(self, published: int, took: float, cpu: float, process: psutil.Process,
                    before: Dict[str, str]) -> Dict[str, Any]:
@@ -157,7 +168,8 @@ class LoadGenerator:
         results = len(self._latencies)
         counted = {
             name: int(self._counters[name]) - int(before.get(name, 0))
-            for name in ('received', 'dropped', 'failed') if name in self._counters}
+            for name in ('received', 'lost in transport', 'dropped', 'failed')
+            if name in self._counters}
         return {
             'published': published, 'published_per_s': published / took, 'results': results,
             'fps': results / took, 'out_of_order': self._out_of_order, **counted,
@@ -188,20 +200,11 @@ def main(arguments: List[str]) -> None:
     set_up_process()
     rclpy.init(args=[])
     generator = LoadGenerator(load)
-    executor = make_executor()
-    executor.add_node(generator.node)
-    done: Future[Any] = Future(executor=executor)
-
-    def run() -> None:
-        generator.run()
-        executor.create_task(done.set_result, True)
-
-    threading.Thread(target=run, daemon=True).start()
-    executor.spin_until_future_complete(done, load.seconds + 60)
-    executor.shutdown()
-    generator.node.destroy_node()
-    rclpy.try_shutdown()
-    print(json.dumps(generator.report))
+    try:
+        print(json.dumps(generator.run()))
+    finally:
+        generator.close()
+        rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

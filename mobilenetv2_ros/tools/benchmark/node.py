@@ -34,7 +34,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.backends.registry import can_open_bin
-from mobilenetv2_ros.resources import find_model, large_image_environment, share_folder
+from mobilenetv2_ros.resources import find_model, large_image_environment
 from mobilenetv2_ros.tools.benchmark.load import ENCODINGS
 import numpy as np
 
@@ -44,7 +44,8 @@ _DOMAIN = 87
 
 _FIGURES: Tuple[Tuple[str, str], ...] = (
     ('published_per_s', 'published/s'), ('fps', 'results/s'), ('received', 'received'),
-    ('dropped', 'dropped'), ('failed', 'failed'), ('out_of_order', 'out of order'),
+    ('lost in transport', 'lost in transport'), ('dropped', 'dropped'),
+    ('failed', 'failed'), ('out_of_order', 'out of order'),
     ('latency_p50', 'latency p50 ms'), ('latency_p99', 'latency p99 ms'),
     ('latency_max', 'latency max ms'), ('cpu_us_per_frame', 'CPU us/result'),
     ('cpu_percent', 'CPU %'), ('rss_mb', 'RSS MB'))
@@ -127,7 +128,7 @@ def _make_environment(default_transport: bool) -> Dict[str, str]:
         os.environ, ROS_DOMAIN_ID=str(_DOMAIN), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         RCUTILS_LOGGING_MIN_SEVERITY='WARN')
     if not default_transport:
-        environment.update(large_image_environment(share_folder()))
+        environment.update(large_image_environment())
     return environment
 
 

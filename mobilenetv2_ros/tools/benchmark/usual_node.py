@@ -55,7 +55,7 @@ class UsualNode(Node):
         self.create_subscription(Image, 'image_raw', self._on_image, qos_profile_sensor_data)
 
     def _on_image(self, message: Image) -> None:
-        nv12 = _to_nv12(_to_bgr(message))
+        nv12 = convert_to_nv12(_to_bgr(message))
         self._session.input.y[:] = nv12[:224]
         self._session.input.uv[:] = nv12[224:].reshape(112, 112, 2)
         scores = self._session.run(1.0)[-1000:]
@@ -84,8 +84,13 @@ def _to_bgr(message: Image) -> NDArray[Any]:
     return data.reshape(message.height, message.width, 3)
 
 
-def _to_nv12(bgr: NDArray[Any]) -> NDArray[Any]:
-    """Do what the vendor's samples do."""
+def convert_to_nv12(bgr: NDArray[Any]) -> NDArray[Any]:
+    """
+    Do what the samples of the vendor do.
+
+    :param bgr: uint8, shape (height, width, 3).
+    :returns: uint8, shape (336, 224).
+    """
     resized = cv2.resize(bgr, (224, 224), interpolation=cv2.INTER_LINEAR)
     area = 224 * 224
     i420 = cv2.cvtColor(resized, cv2.COLOR_BGR2YUV_I420).reshape(area * 3 // 2)

@@ -1,0 +1,204 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The node in a process of its own: started, waited for, ended, and what it said."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
+
+import psutil
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BUNDLED_MODEL = CHECKOUT / 'models' / 'efficientnet_lite0_int8.tflite'
+
+PATIENCE_SECONDS = 60.0
+"""How long something may take that normally takes a second; machines are busy now and then."""
+
+RELIABLE = {
+    'qos_overrides./image_raw.subscription.reliability': 'reliable',
+    'qos_overrides./image_raw.subscription.depth': 100}
+"""Parameters of a node that misses no picture."""
+
+_DOMAINS = itertools.count(os.getpid())
+
+
+def find_free_domain() -> int:
+    """Find a ROS domain in which nobody on this machine is; no two calls find the same one."""
+    for number in itertools.islice(_DOMAINS, 100):
+        domain = 1 + number % 100
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                # Port of a domain's first participant, DDS-RTPS specification 9.6.1.
+                probe.bind(('', 7410 + 250 * domain))
+            except OSError:
+                continue
+        return domain
+    raise AssertionError('every ROS domain of this machine is in use')
+
+
+def wait_until(reached: Callable[[], bool], what: Callable[[], str] = lambda: '') -> None:
+    """Wait for something that another thread or process does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, f'waited in vain; {what()}'
+        time.sleep(0.01)
+
+
+class NodeProcess:
+    """The node and all that it writes to its standard error."""
+
+    def __init__(self, command: Sequence[str], environment: Dict[str, str]) -> None:
+        """Start it, as the leader of a process group of its own."""
+        self.lines: List[str] = []
+        self._process = subprocess.Popen(
+            command, cwd=CHECKOUT, env={**os.environ, **environment}, encoding='utf-8',
+            errors='replace', start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.usage = psutil.Process(self._process.pid)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.lines.append(line)
+
+    @property
+    def text(self) -> str:
+        """All that it has written so far."""
+        return ''.join(list(self.lines))
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def find(self, pattern: str) -> List[str]:
+        """Return the lines that hold a regular expression."""
+        return [line for line in list(self.lines) if re.search(pattern, line)]
+
+    def wait_for_line(self, pattern: str, count: int = 1) -> str:
+        """Return the first line that holds a regular expression, when there are ``count``."""
+        wait_until(lambda: len(self.find(pattern)) >= count or not self.is_running,
+                   lambda: f"no line with '{pattern}' in:\n{self.text}")
+        found = self.find(pattern)
+        assert len(found) >= count, f"it ended without '{pattern}':\n{self.text}"
+        return found[0]
+
+    def wait_until_active(self, count: int = 1) -> None:
+        """Wait until it says that it classifies, the ``count``-th time."""
+        self.wait_for_line('classifying', count)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Return the exit code, when nothing of it is left."""
+        self._process.wait(PATIENCE_SECONDS)
+        self._reader.join()
+        assert not self._has_group(), 'it left a process behind'
+        return self._process.returncode
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it with a signal; it has to end well."""
+        self.send(number)
+        self.check_clean_end()
+
+    def check_clean_end(self) -> None:
+        """Wait for an end that nobody could complain about."""
+        assert self.wait() == 0, self.text
+        assert 'Traceback' not in self.text, self.text
+        assert 'Exception' not in self.text, self.text
+
+    def kill(self) -> None:
+        """End whatever is left."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        self._reader.join()
+
+    def _has_group(self) -> bool:
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+class NodeStarter:
+    """Starts nodes in one domain and ends those that are still there."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Choose a domain.
+
+        :param folder: for what the nodes write.
+        """
+        self.domain = find_free_domain()
+        self._environment = {
+            'ROS_DOMAIN_ID': str(self.domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            # Neither the user's downloads nor the user's logs have to do with tests.
+            'XDG_DATA_HOME': str(folder), 'ROS_LOG_DIR': str(folder / 'log')}
+        self._started: List[NodeProcess] = []
+
+    def __call__(self, *arguments: str, parameters: Optional[Dict[str, object]] = None,
+                 program: Sequence[str] = ('-m', 'mobilenetv2_ros.main'),
+                 **environment: str) -> NodeProcess:
+        """
+        Start a node.
+
+        :param arguments: after ``--ros-args``.
+        :param parameters: of the node; the model is the bundled one unless they name another.
+        :param program: arguments of Python that run the node.
+        """
+        values = {'model_path': BUNDLED_MODEL, **(parameters or {})}
+        return self.run(
+            *program, '--ros-args', *arguments, *write_parameters(values), **environment)
+
+    def run(self, *arguments: str, **environment: str) -> NodeProcess:
+        """Start Python with arguments."""
+        node = NodeProcess(
+            [sys.executable, *arguments], {**self._environment, **environment})
+        self._started.append(node)
+        return node
+
+    def close(self) -> None:
+        """End what still runs; it has to end well."""
+        for node in self._started:
+            if node.is_running:
+                node.stop()
+
+    def kill(self) -> None:
+        """End what a failed test left."""
+        for node in self._started:
+            node.kill()
+
+
+def write_parameters(values: Dict[str, object]) -> Iterator[str]:
+    """Write parameters as arguments of a ROS program."""
+    for name, value in values.items():
+        yield '-p'
+        yield f'{name}:={str(value).lower() if isinstance(value, bool) else value}'

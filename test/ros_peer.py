@@ -1,0 +1,267 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a node under test talks to: a camera, a listener and an operator in one."""
+
+from __future__ import annotations
+
+from array import array
+import itertools
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, Union
+
+import cv2
+from lifecycle_msgs.srv import ChangeState, GetState
+from node_process import PATIENCE_SECONDS
+import numpy as np
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from vision_msgs.msg import Classification
+
+Picture = Union[Image, CompressedImage]
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_EVERYTHING = QoSProfile(depth=1000)
+_WARMING_UP = 'warming up'
+
+
+class Peer:
+    """A node in a context of its own, spun only while something is waited for."""
+
+    def __init__(self, domain: int, target: str = '/mobilenetv2') -> None:
+        """
+        Join a domain.
+
+        :param target: the full name of the node under test.
+        """
+        self._context = Context()
+        rclpy.init(args=[], context=self._context, domain_id=domain)
+        self.node = Node('peer', context=self._context, start_parameter_services=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._target = target
+        self._clients: Dict[str, Any] = {}
+        self._camera: Any = None
+        self._numbers = itertools.count(1)
+        self.results: List[Classification] = []
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    # Waiting
+
+    def wait_until(self, reached: Callable[[], bool], what: str = '') -> None:
+        """Receive messages until something is so."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not reached():
+            assert time.monotonic() < deadline, f'waited in vain; {what}'
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def spin_for(self, seconds: float) -> None:
+        """Receive messages for a time in which nothing is expected."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    # Topics
+
+    def collect(self, kind: Type[Any], topic: str, qos: QoSProfile = _EVERYTHING) -> List[Any]:
+        """Subscribe; returns the list that messages go to."""
+        messages: List[Any] = []
+        self.node.create_subscription(kind, topic, messages.append, qos)
+        return messages
+
+    def receive(self, kind: Type[Any], topic: str, qos: QoSProfile = _EVERYTHING) -> Any:
+        """Return the next message of a topic."""
+        messages: List[Any] = []
+        subscription = self.node.create_subscription(kind, topic, messages.append, qos)
+        self.wait_until(lambda: bool(messages), f'nothing on {topic}')
+        self.node.destroy_subscription(subscription)
+        return messages[0]
+
+    # Pictures and results
+
+    def open_camera(self, topic: str = 'image_raw', kind: Type[Any] = Image,
+                    qos: QoSProfile = _EVERYTHING) -> None:
+        """Make the publisher of pictures."""
+        self._camera = self.node.create_publisher(kind, topic, qos)
+
+    def close_camera(self) -> None:
+        """Destroy the publisher of pictures."""
+        self.node.destroy_publisher(self._camera)
+        self._camera = None
+
+    def connect(self, sample: Optional[Picture] = None, topic: str = 'image_raw') -> None:
+        """
+        Send pictures until the first one is answered: from then on nothing gets lost.
+
+        :param sample: what is sent, by default a small grey picture.
+        """
+        sample = make_image(np.full((8, 8, 3), 127, np.uint8)) if sample is None else sample
+        if self._camera is None:
+            self.open_camera(topic, type(sample))
+        answers: List[str] = []
+
+        def take(message: Classification) -> None:
+            if message.header.frame_id == _WARMING_UP:
+                answers.append(message.header.frame_id)
+            else:
+                self.results.append(message)
+
+        self.node.create_subscription(
+            Classification, f'{self._target}/classification', take, _EVERYTHING)
+        before = sample.header.frame_id
+        sample.header.frame_id = _WARMING_UP
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not answers:
+            assert time.monotonic() < deadline, 'no picture was ever answered'
+            self._camera.publish(sample)
+            self.spin_for(0.1)
+        sample.header.frame_id = before
+
+    def publish(self, picture: Picture) -> None:
+        """Send a picture as it is."""
+        self._camera.publish(picture)
+
+    def classify(self, picture: Picture) -> Classification:
+        """Send a picture, stamped, and wait for its result."""
+        stamp = self.stamp(picture)
+        self.publish(picture)
+        self.wait_until(lambda: any(stamp_of(one) == stamp for one in self.results),
+                        f'no result for picture {stamp}')
+        return next(one for one in self.results if stamp_of(one) == stamp)
+
+    def publish_all(self, pictures: Sequence[Picture], under_way: int = 1) -> None:
+        """Send pictures, so many at a time at most, and wait for as many results."""
+        before = len(self.results)
+        for sent, picture in enumerate(pictures):
+            self.wait_until(lambda: len(self.results) - before > sent - under_way,
+                            f'{len(self.results) - before} results of {sent}')
+            self.publish(picture)
+        self.wait_until(lambda: len(self.results) - before >= len(pictures),
+                        f'{len(self.results) - before} results of {len(pictures)}')
+
+    def stamp(self, picture: Picture) -> Tuple[int, int]:
+        """Give a picture a stamp that no other one has."""
+        picture.header.stamp.sec = next(self._numbers)
+        picture.header.stamp.nanosec = 999_999_999 - picture.header.stamp.sec
+        return stamp_of(picture)
+
+    # Services
+
+    def call(self, kind: Type[Any], service: str, request: Any) -> Any:
+        """Call one of the node's services, named without the node."""
+        name = f'{self._target}/{service}'
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        self.wait_until(client.service_is_ready, f'no service {name}')
+        future = client.call_async(request)
+        self.wait_until(future.done, f'no answer from {name}')
+        return future.result()
+
+    def change_state(self, transition: str) -> bool:
+        """Ask for a transition by its name; tells whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return bool(self.call(ChangeState, 'change_state', request).success)
+
+    def change_states(self, *transitions: str) -> None:
+        """Ask for transitions that have to succeed."""
+        for transition in transitions:
+            assert self.change_state(transition), transition
+
+    def state(self) -> str:
+        """Return the name of the node's state."""
+        return str(self.call(GetState, 'get_state', GetState.Request()).current_state.label)
+
+    def set_parameters(self, **values: object) -> List[SetParametersResult]:
+        """Set parameters, one by one."""
+        request = SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        return list(self.call(SetParameters, 'set_parameters', request).results)
+
+    def set_parameter(self, name: str, value: object) -> str:
+        """Set one; returns the reason why it was refused, empty if it was not."""
+        result, = self.set_parameters(**{name: value})
+        assert result.successful != bool(result.reason), result
+        return str(result.reason)
+
+    def get_parameters(self, *names: str) -> List[object]:
+        """Return their values."""
+        request = GetParameters.Request(names=list(names))
+        values = self.call(GetParameters, 'get_parameters', request).values
+        return [parameter_value_to_python(value) for value in values]
+
+    def describe_parameters(self, *names: str) -> List[ParameterDescriptor]:
+        """Return their descriptors."""
+        request = DescribeParameters.Request(names=list(names))
+        return list(self.call(DescribeParameters, 'describe_parameters', request).descriptors)
+
+
+def stamp_of(message: Any) -> Tuple[int, int]:
+    """Return the time in a message's header."""
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def class_ids(result: Classification) -> List[str]:
+    """Return the classes of a result, best first."""
+    return [one.class_id for one in result.results]
+
+
+def make_image(pixels: Any, encoding: str = 'bgr8', height: int = 0,
+               frame_id: str = 'camera') -> Image:
+    """
+    Make a picture message.
+
+    :param pixels: uint8, one row of the array for each row of bytes.
+    :param height: of the picture, where it is not that of the array.
+    """
+    rows = pixels.shape[0]
+    row_bytes = pixels.size // rows
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    message = Image(
+        height=height or rows, width=row_bytes // channels, encoding=encoding, step=row_bytes,
+        data=array('B', np.ascontiguousarray(pixels).tobytes()))
+    message.header.frame_id = frame_id
+    return message
+
+
+def make_compressed(pixels: Any, form: str = 'jpeg') -> CompressedImage:
+    """
+    Make a compressed picture message.
+
+    :param pixels: bgr8.
+    :param form: ``jpeg`` or ``png``.
+    """
+    done, encoded = cv2.imencode(f'.{form}', pixels)
+    assert done
+    return wrap_compressed(encoded.tobytes(), form)
+
+
+def wrap_compressed(data: bytes, form: str = 'jpeg') -> CompressedImage:
+    """Make a compressed picture message of any bytes."""
+    message = CompressedImage(format=form, data=array('B', data))
+    message.header.frame_id = 'camera'
+    return message

@@ -1,0 +1,136 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The benchmark of a backend on the emulated BPU: its JSON, its tables, its errors."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, Tuple
+
+from conftest import StartPython
+from emulated_libdnn import MODEL
+import pytest
+
+KEYS = {'backend', 'threads', 'frames', 'fps', 'latency_ms', 'cpu_us_per_frame', 'wrong'}
+
+
+def run(start_python: StartPython, *options: str, **environment: str) -> Tuple[int, str, str]:
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.benchmark', 'backend', *options, **environment)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def run_well(start_python: StartPython, *options: str) -> str:
+    code, output, errors = run(
+        start_python, '--model', str(MODEL), '--seconds', '0.3', *options)
+    assert (code, errors) == (0, '')
+    return output
+
+
+def check_result(result: Dict[str, Any], backend: str, threads: int) -> None:
+    assert set(result) == KEYS
+    assert (result['backend'], result['threads'], result['wrong']) == (backend, threads, 0)
+    assert isinstance(result['frames'], int) and result['frames'] > threads
+    assert 0 < result['fps']
+    # Each run lasts a little longer than 0.3 s.
+    assert result['frames'] / result['fps'] >= 0.3
+    latency = result['latency_ms']
+    assert set(latency) == {'p50', 'p99', 'mean'}
+    assert 1.4 < latency['p50'] <= latency['p99']
+    assert 0 < result['cpu_us_per_frame']
+
+
+@pytest.mark.parametrize('threads', [1, 4])
+def test_one_run_is_one_json_object(start_python: StartPython, threads: int) -> None:
+    output = run_well(start_python, '--threads', str(threads), '--json')
+    check_result(json.loads(output), 'libdnn', threads)
+
+
+def test_several_runs_are_a_list(start_python: StartPython) -> None:
+    output = run_well(start_python, '--threads', '1,2', '--json', '--busy')
+    results = json.loads(output)['results']
+    assert len(results) == 2
+    for threads, result in zip((1, 2), results):
+        check_result(result, 'libdnn', threads)
+
+
+def test_holding_the_lock_is_compared(start_python: StartPython) -> None:
+    output = run_well(start_python, '--threads', '2', '--json', '--compare-gil')
+    ours, theirs = json.loads(output)['results']
+    check_result(ours, 'libdnn', 2)
+    check_result(theirs, 'libdnn, GIL held', 2)
+
+
+def test_the_table_has_a_row_for_each_run_beside_the_published_figures(
+        start_python: StartPython) -> None:
+    model, head, *rows, published = run_well(start_python, '--threads', '1,2,4').splitlines()
+    assert model == f'model {MODEL}'
+    for column in ('backend', 'threads', 'frames/s', 'p50 ms', 'p99 ms', 'CPU us/frame', 'wrong'):
+        assert column in head
+    assert [row.split()[:2] for row in rows] == [['libdnn', count] for count in '124']
+    assert all(row.split()[-1] == '0' for row in rows)
+    assert all(figure in published for figure in ('1.42', '3.43', '1152.07'))
+
+
+def test_a_cpu_model_is_measured_too(start_python: StartPython) -> None:
+    code, output, _ = run(
+        start_python, '--model', 'models/efficientnet_lite0_int8.tflite', '--threads', '1',
+        '--seconds', '0.5', '--json')
+    result = json.loads(output)
+    assert (code, result['backend'], result['wrong']) == (0, 'litert', 0)
+    assert result['frames'] > 0
+
+
+def test_results_of_other_frames_are_counted_as_wrong(
+        start_python: StartPython) -> None:
+    """Scores that are NaN have their maximum in class 0, which is not what the pictures are."""
+    code, output, _ = run(
+        start_python, '--model', str(MODEL), '--threads', '1', '--seconds', '0.3', '--json',
+        EMULATED_LIBDNN='nan=0.5')
+    result = json.loads(output)
+    assert code == 0 and 0 < result['wrong'] <= result['frames']
+
+
+@pytest.mark.parametrize('environment, options, expected', [
+    ({}, ['--model', '/nowhere/model.bin'], "model file '/nowhere/model.bin' does not exist"),
+    ({}, ['--model', str(MODEL), '--backend', 'onnx'], "backend 'onnx' opens .onnx files"),
+    ({'EMULATED_LIBDNN': 'fail.hbDNNInfer=-6000012'}, ['--model', str(MODEL)],
+     'hbDNNInfer failed with -6000012')])
+def test_an_error_is_one_sentence(
+        start_python: StartPython, environment: Dict[str, str], options: Any,
+        expected: str) -> None:
+    check_error(run(start_python, '--seconds', '0.3', *options, **environment), expected)
+
+
+def test_a_missing_library_is_one_sentence(start_python: StartPython) -> None:
+    without = os.environ.get('LD_LIBRARY_PATH', '')
+    check_error(run(start_python, '--model', str(MODEL), LD_LIBRARY_PATH=without),
+                'libdnn.so cannot be loaded')
+
+
+def check_error(result: Tuple[int, str, str], expected: str) -> None:
+    code, output, errors = result
+    assert (code, output) == (1, '')
+    assert errors.startswith('benchmark: ') and expected in errors
+    assert errors.count('\n') == 1
+
+
+@pytest.mark.parametrize('threads', ['0', '33', 'many', '1,'])
+def test_a_wrong_number_of_threads_is_refused(start_python: StartPython, threads: str) -> None:
+    code, _, errors = run(start_python, '--threads', threads)
+    assert code == 2
+    assert 'argument --threads' in errors and 'Traceback' not in errors

@@ -1,0 +1,257 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The program classify_image: what it prints, what it writes, and what it does with bad files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import shutil
+import struct
+from typing import Any, Callable, Dict, List
+import zlib
+
+from conftest import StartPython
+import cv2
+from emulated_libdnn import Emulator, MODEL, write_model
+from mobilenetv2_ros.overlay import draw_classes
+from mobilenetv2_ros.tools.classify_image import main
+from mobilenetv2_ros.tools.pictures import read_photo
+import numpy as np
+import pytest
+
+Output = pytest.CaptureFixture[str]
+
+
+def run_json(capsys: Output, *arguments: object, code: int = 0) -> Dict[str, Any]:
+    assert main([*map(str, arguments), '--json']) == code
+    result: Dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert set(result) == {'model', 'backend', 'resize_mode', 'pictures'}
+    return result
+
+
+def write_oversized_png(path: Path) -> Path:
+    """Write a small file that says it is a picture of 60000x60000."""
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack('>I', len(content)) + kind + content + struct.pack(
+            '>I', zlib.crc32(kind + content))
+
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0))
+        + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b''))
+    return path
+
+
+def test_table(photos: Path, capsys: Output) -> None:
+    assert main([str(photos / 'coffee.png'), str(photos / 'dam.jpg'), '--top-k', '2']) == 0
+    model, *lines = capsys.readouterr().out.splitlines()
+    assert model.startswith('model ') and model.endswith('.tflite (litert)')
+    blank, title, head, first, second = lines[:5]
+    assert (blank, head.split()) == ('', ['rank', 'score', 'index', 'class'])
+    assert title.startswith(f'{photos}/coffee.png  600x400, ') and title.endswith(' ms')
+    rank, score, index, name = first.split(maxsplit=3)
+    assert (rank, index, name) == ('1', '967', 'espresso') and 0.5 < float(score) <= 1
+    assert second.split()[0] == '2' and len(lines) == 10
+    assert lines[8].split(maxsplit=3)[2:] == ['525', 'dam']
+
+
+@pytest.mark.parametrize('mode', ['stretch', 'crop', 'letterbox'])
+def test_json(photos: Path, capsys: Output, mode: str) -> None:
+    result = run_json(capsys, photos / 'goldfish.jpg', photos / 'dam.jpg', '--top-k', '3',
+                      '--resize-mode', mode)
+    assert (result['backend'], result['resize_mode']) == ('litert', mode)
+    goldfish, dam = result['pictures']
+    assert (goldfish['file'], goldfish['width'], goldfish['height']) == (
+        str(photos / 'goldfish.jpg'), 320, 272)
+    assert goldfish['ms'] > 0
+    assert [one['rank'] for one in goldfish['classes']] == [1, 2, 3]
+    scores = [one['score'] for one in goldfish['classes']]
+    assert scores == sorted(scores, reverse=True) and 0 < scores[-1]
+    assert (goldfish['classes'][0]['name'], goldfish['classes'][0]['index']) == ('goldfish', 1)
+    assert dam['classes'][0]['name'] == 'dam'
+
+
+def test_resize_modes_differ(photos: Path, capsys: Output) -> None:
+    scores = {
+        run_json(capsys, photos / 'coffee.png', '--resize-mode', mode)
+        ['pictures'][0]['classes'][0]['score'] for mode in ('stretch', 'crop', 'letterbox')}
+    assert len(scores) == 3
+
+
+@pytest.mark.parametrize('model', ['mobilenet_v2_1.0_224_quant.tflite', 'mobilenet_v2_quant.onnx'])
+def test_official_models_know_the_deerhound(
+        shared_file: Callable[[str], Path], capsys: Output, model: str) -> None:
+    result = run_json(capsys, shared_file('images/Scottish_deerhound.JPEG'), '--model',
+                      shared_file(f'models/{model}'))
+    assert result['pictures'][0]['classes'][0]['name'] == 'Scottish deerhound'
+
+
+def test_labels_of_the_user(shared_file: Callable[[str], Path], photos: Path,
+                            capsys: Output) -> None:
+    result = run_json(capsys, photos / 'goldfish.jpg', '--labels',
+                      shared_file('models/ImageNet_1k.json'))
+    assert result['pictures'][0]['classes'][0]['name'] == 'goldfish'
+
+
+def test_bad_pictures_are_told_and_the_others_classified(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    text = tmp_path / 'text.jpg'
+    text.write_text('no picture', 'utf-8')
+    huge = write_oversized_png(tmp_path / 'huge.png')
+    (tmp_path / 'empty.png').touch()
+    bad = [text, huge, tmp_path / 'missing.jpg', tmp_path, tmp_path / 'empty.png']
+    assert main([*map(str, bad), str(photos / 'dam.jpg'), '--json']) == 1
+    printed = capsys.readouterr()
+    *failed, dam = json.loads(printed.out)['pictures']
+    assert dam['classes'][0]['name'] == 'dam' and 'error' not in dam
+    complaints = [line for line in printed.err.splitlines() if line.startswith('classify_image: ')]
+    assert len(complaints) == len(failed) == len(bad) and 'Traceback' not in printed.err
+    for path, result, complaint in zip(bad, failed, complaints):
+        assert set(result) == {'file', 'error'} and result['file'] == str(path)
+        assert complaint == f"classify_image: {result['error']}" and f"'{path}'" in complaint
+
+
+def test_annotated_pictures_in_a_new_folder(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    folder = tmp_path / 'new' / 'folder'
+    assert main([str(photos / 'coffee.png'), str(photos / 'dam.jpg'), '--output',
+                 str(folder)]) == 0
+    assert {path.name for path in folder.iterdir()} == {
+        'coffee_classified.png', 'dam_classified.jpg'}
+    original = read_photo(photos / 'coffee.png')
+    changed = (read_photo(folder / 'coffee_classified.png') != original).any(axis=2)
+    assert changed[:60, :60].any() and not changed[200:].any() and not changed[:, 400:].any()
+
+
+def test_annotated_picture_in_a_file(photos: Path, tmp_path: Path, capsys: Output) -> None:
+    target = tmp_path / 'result.png'
+    assert main([str(photos / 'dam.jpg'), '--output', str(target)]) == 0
+    assert read_photo(target).shape == read_photo(photos / 'dam.jpg').shape
+
+
+def test_a_suffix_that_cannot_be_written_becomes_jpeg(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    for name in ('coffee', 'coffee.photo'):
+        shutil.copy(photos / 'coffee.png', tmp_path / name)
+        assert main([str(tmp_path / name), '--output', str(tmp_path / 'out')]) == 0
+        read_photo(tmp_path / 'out' / 'coffee_classified.jpg')
+        (tmp_path / 'out' / 'coffee_classified.jpg').unlink()
+
+
+def check_refused(capsys: Output, arguments: List[object], words: str) -> None:
+    """Check that all is refused, in a sentence, before anything is classified."""
+    assert main([*map(str, arguments)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ''
+    assert printed.err.startswith('classify_image: ') and printed.err.count('\n') == 1
+    assert words in printed.err
+
+
+def test_outputs_that_would_destroy_something_are_refused(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    picture = tmp_path / 'a.png'
+    shutil.copy(photos / 'coffee.png', picture)
+    (tmp_path / 'sub').mkdir()
+    twin = tmp_path / 'sub' / 'a.png'
+    shutil.copy(photos / 'coffee.png', twin)
+    content = picture.read_bytes()
+    check_refused(capsys, [picture, '--output', picture], 'would overwrite the picture itself')
+    check_refused(capsys, [picture, '--output', tmp_path / 'sub' / '..' / 'a.png'],
+                  'would overwrite the picture itself')
+    check_refused(capsys, [picture, twin, '--output', tmp_path / 'out'],
+                  'two pictures would both be written to')
+    check_refused(capsys, [picture, twin, '--output', tmp_path / 'b.png'],
+                  'names one file for 2 pictures')
+    assert picture.read_bytes() == content
+
+
+@pytest.mark.parametrize('output, words', [
+    ('result.doc', 'OpenCV has no such format'), ('file', 'OpenCV has no such format'),
+    ('file/result.png', "/file' cannot be written: File exists")])
+def test_outputs_that_cannot_be_written_are_told(
+        photos: Path, tmp_path: Path, capsys: Output, output: str, words: str) -> None:
+    (tmp_path / 'file').touch()
+    result = run_json(
+        capsys, photos / 'dam.jpg', '--output', tmp_path / output, code=1)['pictures'][0]
+    assert words in result['error'] and str(tmp_path) in result['error']
+    assert result['classes'][0]['name'] == 'dam'
+
+
+def test_a_picture_named_twice_is_one(photos: Path, tmp_path: Path, capsys: Output) -> None:
+    dam = photos / 'dam.jpg'
+    assert len(run_json(capsys, dam, dam, '--output', tmp_path / 'out')['pictures']) == 1
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--model', '/nowhere/m.tflite'], "model file '/nowhere/m.tflite' does not exist"),
+    (['--backend', 'onnx'], "backend 'onnx' opens .onnx files"),
+    (['--labels', '/nowhere/l.txt'], "label file '/nowhere/l.txt' cannot be read")])
+def test_models_that_cannot_be_used_are_told(
+        photos: Path, capsys: Output, arguments: List[object], words: str) -> None:
+    check_refused(capsys, [photos / 'dam.jpg', *arguments], words)
+
+
+@pytest.mark.parametrize('arguments', [
+    [], ['a.jpg', '--top-k', '0'], ['a.jpg', '--top-k', '1001'], ['a.jpg', '--top-k', 'x'],
+    ['a.jpg', '--resize-mode', 'fill'], ['a.jpg', '--backend', 'gpu']])
+def test_wrong_arguments(capsys: Output, arguments: List[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith('usage: classify_image')
+
+
+def test_on_a_bpu(photos: Path, start_python: StartPython) -> None:
+    process = start_python('-m', 'mobilenetv2_ros.tools.classify_image', '--model', MODEL,
+                           photos / 'coffee.png', '--json')
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, '')
+    assert json.loads(output)['backend'] == 'libdnn'
+
+
+def test_a_picture_that_the_engine_fails_on_does_not_stop_the_others(
+        photos: Path, tmp_path: Path, emulator: Emulator, capsys: Output) -> None:
+    # The first run is that on a grey picture, to try the model.
+    best = iter([0.5, float('nan'), 0.75])
+    emulator.set_network(lambda nv12: [next(best), 0.25, *[0.0] * 998])
+    model = write_model(tmp_path / 'model.bin', network='callback')
+    result = run_json(
+        capsys, photos / 'coffee.png', photos / 'dam.jpg', '--model', model, code=1)
+    failed, dam = result['pictures']
+    assert failed['error'].startswith(f"'{photos}/coffee.png': the network gave scores from nan")
+    assert dam['classes'][0] == {'rank': 1, 'name': 'tench', 'index': 0, 'score': 0.75}
+
+
+@pytest.mark.parametrize('size', [
+    (1, 1), (2, 9000), (9000, 2), (1, 500_000), (31, 47), (480, 640), (1080, 1920)])
+def test_classes_are_drawn_on_any_size(size: Any) -> None:
+    lines = ['Scottish deerhound 82.9 %', 'cup 3.0 %']
+    grey = np.full((*size, 3), 100, np.uint8)
+    drawn = draw_classes(grey, lines)
+    assert (grey == 100).all()
+    assert drawn.dtype == np.uint8 and (drawn != 100).any()
+    # A message of one column must not become a picture that fills the memory.
+    assert drawn.size <= max(grey.size, 3.3e6)
+    assert draw_classes(grey, []).shape == drawn.shape
+
+
+def test_drawn_text_is_bright_on_dark_and_as_wide_as_it_is_long() -> None:
+    white = np.full((480, 640, 3), 255, np.uint8)
+    short, long = (draw_classes(white, [line]) for line in ('cup', 'Scottish deerhound'))
+    widths = [int(cv2.countNonZero((one[3] != 255).any(axis=1).astype(np.uint8)))
+              for one in (short, long)]
+    assert 30 < widths[0] < widths[1] < 400
+    panel = long[:20, :widths[1]]
+    assert panel.max() > 200 and np.median(panel) < 100

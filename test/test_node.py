@@ -1,0 +1,317 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The node as users have it: a process of its own, pictures in and classes out over real DDS.
+
+What is published comes from this process, what is classified from the node's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import signal
+import time
+from typing import Any, Callable, Dict, List
+
+import cv2
+from mobilenetv2_ros.labels import read_labels
+from mobilenetv2_ros.parameters import PARAMETERS
+from node_process import BUNDLED_MODEL, CHECKOUT, NodeProcess, NodeStarter, RELIABLE, wait_until
+import numpy as np
+import pytest
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from ros_peer import class_ids, LATCHED, make_image, Peer, stamp_of  # noqa: E402, I100
+from sensor_msgs.msg import Image  # noqa: E402
+from vision_msgs.msg import LabelInfo, VisionInfo  # noqa: E402
+
+LABELS = read_labels(CHECKOUT / 'config' / 'imagenet_labels.txt').names
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def read_photos(photos: Path) -> Dict[str, Image]:
+    """Return the bundled photos as messages, by the names of their classes."""
+    lines = (photos / 'labels.txt').read_text(encoding='utf-8').splitlines()
+    return {LABELS[int(line.split()[1])]: make_image(cv2.imread(str(photos / line.split()[0])))
+            for line in lines}
+
+
+def test_every_picture_is_answered_in_order(
+        start_node: NodeStarter, peer: Peer, photos: Path) -> None:
+    """200 pictures, the next one when the last one is answered: what the processor holds."""
+    named = list(read_photos(photos).items())
+    start_node(parameters=RELIABLE)
+    peer.connect()
+    names, stamps, frames = [], [], []
+    for number in range(200):
+        name, picture = named[number % len(named)]
+        picture.header.stamp.sec = number - 100
+        picture.header.stamp.nanosec = 999_999_999 - number
+        picture.header.frame_id = f'Kamera/größe_{number}_相机'
+        names.append(name)
+        stamps.append(stamp_of(picture))
+        frames.append(picture.header.frame_id)
+        peer.publish_all([picture])
+    peer.spin_for(0.3)
+    assert [stamp_of(one) for one in peer.results] == stamps
+    assert [one.header.frame_id for one in peer.results] == frames
+    assert [class_ids(one)[0] for one in peer.results] == names
+
+
+def test_with_more_workers_the_order_stays(
+        start_node: NodeStarter, peer: Peer, photos: Path) -> None:
+    """Small and large pictures by turns: with three workers the small ones are done first."""
+    start_node(parameters={**RELIABLE, 'thread_count': 3})
+    peer.connect()
+    goldfish = cv2.imread(str(photos / 'goldfish.jpg'))
+    sizes = [(1600, 1200), (64, 48), (320, 240)]
+    pictures = [make_image(cv2.resize(goldfish, size)) for size in sizes * 20]
+    stamps = [peer.stamp(picture) for picture in pictures]
+    peer.publish_all(pictures, under_way=3)
+    assert [stamp_of(one) for one in peer.results] == stamps
+    assert {class_ids(one)[0] for one in peer.results} == {'goldfish'}
+
+
+def test_results_are_sorted_and_limited(
+        start_node: NodeStarter, peer: Peer, photos: Path) -> None:
+    start_node(parameters={**RELIABLE, 'top_k': 7, 'class_id_format': 'index'})
+    peer.connect()
+    for name, picture in read_photos(photos).items():
+        result = peer.classify(picture)
+        scores = [one.score for one in result.results]
+        assert class_ids(result)[0] == str(LABELS.index(name))
+        assert len(set(class_ids(result))) == 7
+        assert scores == sorted(scores, reverse=True)
+        assert 0 <= scores[-1] < scores[0] <= 1
+
+
+@pytest.mark.parametrize('model', ['mobilenet_v2_1.0_224_quant.tflite', 'mobilenet_v2_quant.onnx'])
+def test_mobilenetv2_knows_the_deerhound(
+        start_node: NodeStarter, peer: Peer, shared_file: Callable[[str], Path],
+        model: str) -> None:
+    photo = shared_file('images/Scottish_deerhound.JPEG')
+    start_node(parameters={**RELIABLE, 'model_path': shared_file(f'models/{model}')})
+    peer.connect()
+    assert class_ids(peer.classify(make_image(cv2.imread(str(photo)))))[0] == 'Scottish deerhound'
+
+
+def test_the_bundled_model_knows_the_deerhound(
+        start_node: NodeStarter, peer: Peer, shared_file: Callable[[str], Path]) -> None:
+    photo = shared_file('images/Scottish_deerhound.JPEG')
+    start_node(parameters=RELIABLE)
+    peer.connect()
+    assert class_ids(peer.classify(make_image(cv2.imread(str(photo)))))[0] == 'Scottish deerhound'
+
+
+def test_who_comes_late_learns_what_classes_mean(start_node: NodeStarter, peer: Peer) -> None:
+    start_node(parameters={'score_threshold': 0.25}).wait_until_active()
+    label_info = peer.receive(LabelInfo, '/mobilenetv2/label_info', LATCHED)
+    assert [one.class_id for one in label_info.class_map] == list(range(1000))
+    assert [one.class_name for one in label_info.class_map] == LABELS
+    assert len(set(LABELS)) == 1000
+    assert label_info.threshold == pytest.approx(0.25)
+    vision_info = peer.receive(VisionInfo, '/mobilenetv2/vision_info', LATCHED)
+    assert vision_info.method == f'{BUNDLED_MODEL.stem} on litert'
+    assert vision_info.database_location == str(CHECKOUT / 'config' / 'imagenet_labels.txt')
+
+
+def test_names_and_namespace_can_be_remapped(start_node: NodeStarter, photos: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    start_node('-r', '__ns:=/front', '-r', '__node:=eye', '-r', 'image_raw:=camera/image',
+               parameters={'qos_overrides./front/camera/image.subscription.reliability':
+                           'reliable'})
+    peer = Peer(start_node.domain, '/front/eye')
+    try:
+        peer.connect(topic='/front/camera/image')
+        name, picture = next(iter(read_photos(photos).items()))
+        assert class_ids(peer.classify(picture))[0] == name
+    finally:
+        peer.close()
+
+
+# Trouble with pictures
+
+
+def make_bad_images() -> Dict[str, Image]:
+    """Return pictures that cannot be classified, by what is said of them."""
+    def bad(**fields: Any) -> Image:
+        message = make_image(np.zeros((8, 8, 3), np.uint8))
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return message
+
+    return {
+        "'hologram'": bad(encoding='hologram'), '8x0': bad(height=0), 'step is 3': bad(step=3),
+        'needs 2400 bytes': bad(height=100), 'max_image_pixels': bad(height=2 ** 31)}
+
+
+def test_bad_pictures_are_told_and_the_next_good_one_is_classified(
+        start_node: NodeStarter, peer: Peer, photos: Path) -> None:
+    # With room for two, the good one cannot push the bad one out before it is looked at.
+    node = start_node(parameters={**RELIABLE, 'thread_count': 2})
+    peer.connect()
+    name, good = next(iter(read_photos(photos).items()))
+    for message, bad in make_bad_images().items():
+        peer.publish(bad)
+        assert class_ids(peer.classify(good))[0] == name, message
+    # A kind of trouble is told at once, then once in a while.
+    assert len(peer.results) == len(make_bad_images())
+    assert 1 <= len(node.find('picture not classified')) < len(make_bad_images())
+    assert 'Traceback' not in node.text
+
+
+@pytest.mark.parametrize('words, bad', make_bad_images().items())
+def test_what_is_wrong_with_a_picture_is_told_once_in_a_while(
+        start_node: NodeStarter, peer: Peer, words: str, bad: Image) -> None:
+    node = start_node(parameters=RELIABLE)
+    peer.connect()
+    for _ in range(50):
+        peer.publish(bad)
+    assert words in node.wait_for_line('picture not classified')
+    peer.classify(make_image(np.zeros((8, 8, 3), np.uint8)))
+    assert len(node.find('picture not classified')) < 10
+
+
+# Mistakes at start
+
+
+def check_refusal(node: NodeProcess, words: str) -> None:
+    """Wait for the end; there must be one line, with these words."""
+    assert node.wait() == 1
+    # rcl announces its own errors in a line, which says nothing.
+    lines = [line for line in node.lines if line.strip() and not line.startswith('INFO: ')
+             and 'Failed to parse global arguments' not in line]
+    assert len(lines) == 1, node.text
+    assert words in lines[0]
+    assert 'Traceback' not in node.text
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file; returns its path."""
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize('make, words', [
+    (lambda folder: {'model_path': '/missing.tflite'},
+     "cannot configure: model file '/missing.tflite' does not exist; set model_path to"),
+    (lambda folder: {'model_path': write(folder / 'a.tflite', b'no model at all' * 9)},
+     "a.tflite' is no"),
+    (lambda folder: {'model_path': write(folder / 'a.onnx', b'no model at all' * 9)},
+     "a.onnx' is no"),
+    (lambda folder: {'model_path': write(folder / 'a.tflite', BUNDLED_MODEL.read_bytes()[:99999])},
+     "a.tflite' is no"),
+    (lambda folder: {'model_path': write(folder / 'a.tflite', b'')}, "a.tflite' is no"),
+    (lambda folder: {'model_path': write(folder / 'a.pt', b'x')}, "a.pt' is of no known type"),
+    (lambda folder: {'model_path': folder}, 'is of no known type'),
+    (lambda folder: {'backend': 'onnx'}, "backend 'onnx' opens .onnx files"),
+    (lambda folder: {'labels_path': '/missing.txt'}, "label file '/missing.txt' cannot be read"),
+    (lambda folder: {'labels_path': write(folder / 'a.txt', b'cat\ndog\n')},
+     'has 1000 classes, but labels_path names 2; set labels_path to'),
+    (lambda folder: {'labels_path': write(folder / 'a.txt', b'\xff\xfe')}, 'cannot be read'),
+    (lambda folder: {'labels_path': write(folder / 'a.txt', b'')}, 'has 0 classes'),
+    (lambda folder: {'labels_path': write(folder / 'a.json', b'{')}, 'is not valid JSON'),
+    (lambda folder: {'qos_overrides./image_raw.subscription.reliability': 'sometimes'},
+     "cannot subscribe 'image_raw'"),
+    (lambda folder: {'qos_overrides./image_raw.subscription.depth': -3},
+     "cannot subscribe 'image_raw'")])
+def test_what_cannot_work_ends_it_with_one_sentence(
+        start_node: NodeStarter, tmp_path: Path, make: Callable[[Path], Dict[str, object]],
+        words: str) -> None:
+    node = start_node(parameters=make(tmp_path))
+    assert node.wait() == 1
+    errors = node.find(r'\[ERROR\]')
+    assert len(errors) == 1 and words in errors[0], node.text
+    others = [line for line in node.lines if line not in errors and line.strip()
+              and not line.startswith(('INFO: ', '[INFO]'))]
+    assert not others, node.text
+
+
+def list_wrong_values() -> List[Any]:
+    """Return for each parameter values that it cannot have, with words of the refusal."""
+    wrong = []
+    for row in PARAMETERS:
+        bad_type = 'word' if not isinstance(row.default, str) else 'true'
+        wrong.append((row.name, bad_type, row.name))
+        if row.limits:
+            kind = type(row.default)
+            wrong += [(row.name, kind(row.limits[0] - 1), row.name),
+                      (row.name, kind(row.limits[1] + 1), row.name)]
+        if row.choices:
+            wrong.append((row.name, 'nonsense', f"{row.name} 'nonsense' is unknown; expected"))
+    return wrong
+
+
+@pytest.mark.parametrize('name, value, words', list_wrong_values())
+def test_wrong_parameters_end_it_with_one_sentence(
+        start_node: NodeStarter, name: str, value: object, words: str) -> None:
+    check_refusal(start_node(parameters={name: value}), words)
+
+
+@pytest.mark.parametrize('arguments', [
+    ('-p', 'top_k'), ('--params-file', '/missing.yaml'), ('-r', 'image_raw'),
+    ('--log-level', 'nonsense'), ('-r', '__node:=two words')])
+def test_wrong_ros_arguments_end_it_with_one_sentence(
+        start_node: NodeStarter, arguments: Any) -> None:
+    check_refusal(start_node(*arguments), 'classifier_node: ')
+
+
+# The end
+
+
+def holds_signals(node: NodeProcess) -> bool:
+    """Tell whether SIGINT is held: from there on a signal ends the node well."""
+    try:
+        status = Path(f'/proc/{node.usage.pid}/status').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith('SigBlk:')]
+    return bool(masks) and bool(int(masks[0], 16) >> (signal.SIGINT - 1) & 1)
+
+
+@pytest.mark.parametrize('times', [1, 2])
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_signals_end_it_under_load(
+        start_node: NodeStarter, peer: Peer, number: signal.Signals, times: int) -> None:
+    node = start_node(parameters=RELIABLE)
+    peer.connect()
+    picture = make_image(np.zeros((480, 640, 3), np.uint8))
+    for _ in range(10):
+        peer.publish(picture)
+    for _ in range(times):
+        node.send(number)
+    for _ in range(10):
+        peer.publish(picture)
+    node.check_clean_end()
+    assert len(node.find(f'{number.name}: stopping')) >= 1
+
+
+@pytest.mark.parametrize('delay', [0.0, 0.2, 0.4])
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_signals_end_it_while_it_starts(
+        start_node: NodeStarter, number: signal.Signals, delay: float) -> None:
+    """A Ctrl-C reaches it twice; wherever in its start it is."""
+    node = start_node()
+    wait_until(lambda: holds_signals(node))
+    time.sleep(delay)
+    node.send(number)
+    node.send(number)
+    node.check_clean_end()
+
+
+def test_signals_end_it_before_it_is_configured(start_node: NodeStarter, peer: Peer) -> None:
+    node = start_node(parameters={'autostart': False})
+    assert peer.state() == 'unconfigured'
+    node.stop()

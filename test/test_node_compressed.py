@@ -1,0 +1,133 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Compressed pictures through the whole node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import struct
+from typing import Any, Dict, List
+
+import cv2
+from node_process import NodeProcess, NodeStarter
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from ros_peer import (  # noqa: E402, I100
+    class_ids, make_compressed, Peer, stamp_of, wrap_compressed)
+from sensor_msgs.msg import CompressedImage  # noqa: E402
+
+
+@pytest.fixture
+def coffee(photos: Path) -> NDArray[np.uint8]:
+    """Return the pixels of a photo, bgr8."""
+    return np.asarray(cv2.imread(str(photos / 'coffee.png')), np.uint8)
+
+
+def start(start_node: NodeStarter, *arguments: str, topic: str = '/image_raw',
+          **parameters: object) -> NodeProcess:
+    """Start a node that takes compressed pictures and misses none."""
+    overrides = f'qos_overrides.{topic}/compressed.subscription'
+    return start_node(*arguments, parameters={
+        f'{overrides}.reliability': 'reliable', f'{overrides}.depth': 100,
+        'image_transport': 'compressed', **parameters})
+
+
+@pytest.mark.parametrize('form', ['jpeg', 'png'])
+def test_compressed_photos_are_recognised(
+        start_node: NodeStarter, peer: Peer, coffee: Any, form: str) -> None:
+    start(start_node)
+    message = make_compressed(coffee, form)
+    peer.connect(message, 'image_raw/compressed')
+    for frame_id in ('camera', 'Kamera größe'):
+        message.header.frame_id = frame_id
+        result = peer.classify(message)
+        assert class_ids(result)[0] == 'espresso'
+        assert result.header == message.header
+
+
+def test_a_remapped_topic_takes_its_compressed_one_along(
+        start_node: NodeStarter, peer: Peer, coffee: Any) -> None:
+    start(start_node, '-r', 'image_raw:=front/image', topic='/front/image')
+    message = make_compressed(coffee)
+    peer.connect(message, 'front/image/compressed')
+    assert class_ids(peer.classify(message))[0] == 'espresso'
+
+
+@pytest.mark.parametrize('mode', ['stretch', 'crop', 'letterbox'])
+def test_large_pictures_have_the_classes_of_small_ones(
+        start_node: NodeStarter, peer: Peer, coffee: Any, mode: str) -> None:
+    start(start_node, resize_mode=mode)
+    small = make_compressed(coffee)
+    large = make_compressed(cv2.resize(coffee, (1920, 1280), interpolation=cv2.INTER_CUBIC))
+    peer.connect(small, 'image_raw/compressed')
+    small_result, large_result = peer.classify(small), peer.classify(large)
+    assert class_ids(small_result)[0] == class_ids(large_result)[0] == 'espresso'
+    assert small_result.results[0].score == pytest.approx(large_result.results[0].score, abs=0.15)
+
+
+def make_bomb() -> bytes:
+    """Return a small PNG that says it has 60000x60000 pixels."""
+    _, encoded = cv2.imencode('.png', np.zeros((8, 8, 3), np.uint8))
+    data = bytearray(encoded.tobytes())
+    struct.pack_into('>II', data, 16, 60000, 60000)
+    return bytes(data)
+
+
+def make_broken(coffee: Any) -> Dict[str, CompressedImage]:
+    """Return pictures that cannot be decoded, by what is said of them."""
+    jpeg = bytes(make_compressed(coffee).data)
+    png = bytes(make_compressed(coffee, 'png').data)
+    return {
+        'a JPEG picture is cut off': wrap_compressed(jpeg[:len(jpeg) // 2]),
+        'a PNG picture is cut off': wrap_compressed(png[:len(png) // 2], 'png'),
+        'expected JPEG or PNG': wrap_compressed(b'GIF89a' + bytes(50), 'gif'),
+        'has no data': wrap_compressed(b''),
+        'max_image_pixels': wrap_compressed(make_bomb(), 'png')}
+
+
+def test_broken_pictures_are_told_and_skipped(
+        start_node: NodeStarter, peer: Peer, coffee: Any) -> None:
+    good = make_compressed(coffee)
+    for words, broken in make_broken(coffee).items():
+        node = start(start_node)
+        peer.results.clear()
+        peer.connect(good, 'image_raw/compressed')
+        peer.publish(broken)
+        assert words in node.wait_for_line('picture not classified')
+        assert class_ids(peer.classify(good))[0] == 'espresso'
+        assert len(peer.results) == 1
+        node.stop()
+        peer.wait_until(lambda: peer.node.count_subscribers('image_raw/compressed') == 0)
+
+
+def test_30_pictures_a_second(start_node: NodeStarter, peer: Peer, coffee: Any) -> None:
+    """Three seconds of a 1080p camera, none left out: the queue takes as many as may wait."""
+    start(start_node, thread_count=16)
+    jpeg = make_compressed(cv2.resize(coffee, (1920, 1080)))
+    peer.connect(jpeg, 'image_raw/compressed')
+    stamps: List[Any] = []
+
+    def publish() -> None:
+        stamps.append(peer.stamp(jpeg))
+        peer.publish(jpeg)
+        if len(stamps) == 90:
+            timer.cancel()
+
+    timer = peer.node.create_timer(1 / 30, publish)
+    peer.wait_until(lambda: len(peer.results) >= 90, 'not all pictures were answered')
+    assert [stamp_of(one) for one in peer.results] == stamps
+    assert {class_ids(one)[0] for one in peer.results} == {'espresso'}

@@ -1,0 +1,210 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Quality of service of the node's input: overrides, and words about what does not match."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator
+
+from conftest import TinyModel
+from node_process import NodeStarter
+import numpy as np
+import pytest
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from mobilenetv2_ros.classifier_node import ClassifierNode  # noqa: E402, I100
+from mobilenetv2_ros.input_qos import describe_mismatches, make_input_qos  # noqa: E402
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import (  # noqa: E402
+    DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy)
+from ros_peer import make_image, Peer  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+# A publisher may be discovered before the name of its node is.
+NO_PICTURES = 'no pictures from (/peer|a publisher) on '
+OVERRIDES = 'qos_overrides./image_raw.subscription'
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.fixture
+def picture() -> Image:
+    """Make a small picture."""
+    return make_image(np.full((8, 8, 3), 200, np.uint8))
+
+
+def wait_for_input(peer: Peer) -> QoSProfile:
+    """Return the quality of service that the node's subscription has for others."""
+    peer.wait_until(lambda: peer.node.count_subscribers('image_raw') == 1)
+    info, = peer.node.get_subscriptions_info_by_topic('/image_raw')
+    return info.qos_profile
+
+
+@pytest.mark.parametrize('overrides, reliability, durability', [
+    ({}, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+    ({'reliability': 'reliable'}, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+    ({'reliability': 'reliable', 'durability': 'transient_local'},
+     ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)])
+def test_others_see_the_overrides_also_after_another_activation(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, overrides: Dict[str, str],
+        reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> None:
+    start_node(parameters={
+        **tiny_model.parameters,
+        **{f'{OVERRIDES}.{policy}': value for policy, value in overrides.items()}})
+    qos = wait_for_input(peer)
+    assert (qos.reliability, qos.durability) == (reliability, durability)
+    for again in (('deactivate', 'activate'), (
+            'deactivate', 'cleanup', 'configure', 'activate')):
+        peer.change_states(again[0])
+        peer.wait_until(lambda: peer.node.count_subscribers('image_raw') == 0)
+        peer.change_states(*again[1:])
+        qos = wait_for_input(peer)
+        assert (qos.reliability, qos.durability) == (reliability, durability)
+
+
+@pytest.fixture
+def context(start_node: NodeStarter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    """Make a context of this process, in the test's domain."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    context = Context()
+    rclpy.init(args=[], context=context, domain_id=start_node.domain)
+    yield context
+    context.try_shutdown()
+
+
+@pytest.mark.parametrize('overrides, depth, history', [
+    ({}, 5, HistoryPolicy.KEEP_LAST), ({'depth': 17}, 17, HistoryPolicy.KEEP_LAST),
+    ({'history': 'keep_all'}, 5, HistoryPolicy.KEEP_ALL)])
+def test_depth_and_history_reach_the_subscription(
+        context: Context, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch,
+        overrides: Dict[str, Any], depth: int, history: HistoryPolicy) -> None:
+    """Nobody else can see these two, so the node lives in this process here."""
+    values = {**{name: str(value) for name, value in tiny_model.parameters.items()},
+              **{f'{OVERRIDES}.{policy}': value for policy, value in overrides.items()}}
+    node = ClassifierNode(context=context, parameter_overrides=[
+        Parameter(name, value=value) for name, value in values.items()])
+    made = []
+    create_subscription = node.create_subscription
+    monkeypatch.setattr(node, 'create_subscription', lambda *args, **options: made.append(
+        create_subscription(*args, **options)) or made[-1])
+    try:
+        node.trigger_configure()
+        for times in (1, 2):
+            node.trigger_activate()
+            assert len(made) == times
+            qos = made[-1].qos_profile
+            assert (qos.depth, qos.history) == (depth, history)
+            node.trigger_deactivate()
+    finally:
+        node.destroy_node()
+
+
+def test_every_profile_is_a_new_one() -> None:
+    """Overrides are written into it."""
+    assert make_input_qos() is not make_input_qos()
+
+
+def test_a_best_effort_camera_and_a_reliable_node(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    node = start_node(parameters={**tiny_model.parameters, f'{OVERRIDES}.reliability': 'reliable'})
+    node.wait_until_active()
+    peer.open_camera(qos=BEST_EFFORT)
+    line = node.wait_for_line(NO_PICTURES)
+    assert '[WARN]' in line
+    assert ("on '/image_raw': it offers BEST_EFFORT and VOLATILE, but this "
+            'node asks for RELIABLE and VOLATILE; set qos_overrides./image_raw.subscription.'
+            'reliability to best_effort') in line
+
+
+def test_the_camera_may_have_been_there_before(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    peer.open_camera(qos=BEST_EFFORT)
+    node = start_node(parameters={**tiny_model.parameters, f'{OVERRIDES}.reliability': 'reliable'})
+    node.wait_for_line(NO_PICTURES)
+
+
+def test_a_volatile_camera_and_a_transient_local_node(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    node = start_node(parameters={
+        **tiny_model.parameters, f'{OVERRIDES}.durability': 'transient_local'})
+    node.wait_until_active()
+    peer.open_camera()
+    line = node.wait_for_line(NO_PICTURES)
+    assert line.rstrip().endswith(
+        'set qos_overrides./image_raw.subscription.durability to volatile')
+
+
+def test_both_at_once_on_a_remapped_topic(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    overrides = 'qos_overrides./front/image.subscription'
+    node = start_node('-r', 'image_raw:=/front/image', parameters={
+        **tiny_model.parameters, f'{overrides}.durability': 'transient_local',
+        f'{overrides}.reliability': 'reliable'})
+    node.wait_until_active()
+    peer.open_camera('/front/image', qos=BEST_EFFORT)
+    line = node.wait_for_line(NO_PICTURES)
+    assert (f'set {overrides}.reliability to best_effort and {overrides}.durability to volatile'
+            ) in line
+
+
+def test_cameras_that_match_are_passed_over(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, picture: Image) -> None:
+    node = start_node(parameters={**tiny_model.parameters, f'{OVERRIDES}.reliability': 'reliable'})
+    good = Peer(start_node.domain)
+    try:
+        good.connect(picture)
+        peer.open_camera(qos=BEST_EFFORT)
+        node.wait_for_line(NO_PICTURES)
+        good.classify(picture)
+        assert len(node.find('no pictures from')) == 1
+    finally:
+        good.close()
+
+
+@pytest.mark.parametrize('camera', [BEST_EFFORT, LATCHED, QoSProfile(depth=1)])
+def test_sensor_data_matches_every_camera(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, picture: Image,
+        camera: QoSProfile) -> None:
+    node = start_node(parameters=tiny_model.parameters)
+    peer.open_camera(qos=camera)
+    peer.connect(picture)
+    assert not node.find('no pictures from')
+
+
+def test_a_transient_local_node_gets_the_last_picture_of_a_latched_camera(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, picture: Image) -> None:
+    """As from a camera that published one picture before the node was there."""
+    start_node(parameters={
+        **tiny_model.parameters, 'autostart': False, f'{OVERRIDES}.reliability': 'reliable',
+        f'{OVERRIDES}.durability': 'transient_local'})
+    peer.open_camera(qos=LATCHED)
+    peer.change_states('configure')
+    peer.publish(picture)
+    from vision_msgs.msg import Classification
+    results = peer.collect(Classification, '/mobilenetv2/classification')
+    peer.wait_until(lambda: peer.node.count_publishers('/mobilenetv2/classification') == 1)
+    peer.change_states('activate')
+    peer.wait_until(lambda: len(results) > 0)
+
+
+def test_mismatches_of_the_one_subscription_only(context: Context) -> None:
+    node = rclpy.create_node('camera', context=context)
+    node.create_publisher(Image, 'image_raw', BEST_EFFORT)
+    reliable = QoSProfile(depth=1)
+    assert describe_mismatches(node, '/other', reliable) == []
+    assert describe_mismatches(node, '/image_raw', make_input_qos()) == []
+    assert len(describe_mismatches(node, '/image_raw', reliable)) == 1
+    node.destroy_node()
