@@ -45,6 +45,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -114,7 +115,7 @@ class ClassifierNode(LifecycleNode):
             self._publish, self._report)
         try:
             self._input = self._subscribe()
-        except (RuntimeError, ValueError) as error:  # unusable QoS overrides
+        except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
             self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any, List
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy, HistoryPolicy, qos_check_compatible, QoSCompatibility, QoSPolicyKind,
@@ -31,9 +32,20 @@ except ImportError:  # Humble
 
 __all__ = ['describe_mismatches', 'make_input_qos', 'OVERRIDABLE', 'SubscriptionEventCallbacks']
 
-OVERRIDABLE = QoSOverridingOptions((
-    QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
-    QoSPolicyKind.RELIABILITY))
+_MAX_DEPTH = 1000
+
+
+def _check_depth(qos: QoSProfile) -> SetParametersResult:
+    """Refuse what the middleware would choke on."""
+    if 1 <= qos.depth <= _MAX_DEPTH:
+        return SetParametersResult(successful=True)
+    return SetParametersResult(
+        successful=False, reason=f'depth {qos.depth}; expected 1 to {_MAX_DEPTH}')
+
+
+OVERRIDABLE = QoSOverridingOptions(
+    (QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
+     QoSPolicyKind.RELIABILITY), callback=_check_depth)
 """Each is a parameter ``qos_overrides.<topic>.subscription.<policy>``."""
 
 

@@ -196,13 +196,13 @@ class Peer:
         """Return the name of the node's state."""
         return str(self.call(GetState, 'get_state', GetState.Request()).current_state.label)
 
-    def set_parameters(self, **values: object) -> List[SetParametersResult]:
+    def set_parameters(self, **values: Any) -> List[SetParametersResult]:
         """Set parameters, one by one."""
         request = SetParameters.Request(parameters=[
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
         return list(self.call(SetParameters, 'set_parameters', request).results)
 
-    def set_parameter(self, name: str, value: object) -> str:
+    def set_parameter(self, name: str, value: Any) -> str:
         """Set one; returns the reason why it was refused, empty if it was not."""
         result, = self.set_parameters(**{name: value})
         assert result.successful != bool(result.reason), result

@@ -74,7 +74,7 @@ def test_with_more_workers_the_order_stays(
     """Small and large pictures by turns: with three workers the small ones are done first."""
     start_node(parameters={**RELIABLE, 'thread_count': 3})
     peer.connect()
-    goldfish = cv2.imread(str(photos / 'goldfish.jpg'))
+    goldfish: Any = cv2.imread(str(photos / 'goldfish.jpg'))
     sizes = [(1600, 1200), (64, 48), (320, 240)]
     pictures = [make_image(cv2.resize(goldfish, size)) for size in sizes * 20]
     stamps = [peer.stamp(picture) for picture in pictures]
@@ -241,7 +241,7 @@ def test_what_cannot_work_ends_it_with_one_sentence(
 
 def list_wrong_values() -> List[Any]:
     """Return for each parameter values that it cannot have, with words of the refusal."""
-    wrong = []
+    wrong: List[Any] = []
     for row in PARAMETERS:
         bad_type = 'word' if not isinstance(row.default, str) else 'true'
         wrong.append((row.name, bad_type, row.name))

@@ -80,7 +80,7 @@ def test_class_id_format(start_node: NodeStarter, peer: Peer, coffee: Image) -> 
 def test_resize_mode(start_node: NodeStarter, peer: Peer, coffee: Image) -> None:
     start_node(parameters=RELIABLE)
     peer.connect()
-    seen = {}
+    seen: Dict[str, List[float]] = {}
     for mode in (*ROWS['resize_mode'].choices, *ROWS['resize_mode'].choices):
         assert peer.set_parameter('resize_mode', mode) == ''
         found = scores(peer, coffee)

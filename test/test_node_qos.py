@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 from conftest import TinyModel
 from node_process import NodeStarter
@@ -30,6 +30,7 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import (  # noqa: E402
     DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy)
+from rclpy.subscription import Subscription  # noqa: E402
 from ros_peer import make_image, Peer  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
@@ -96,10 +97,14 @@ def test_depth_and_history_reach_the_subscription(
               **{f'{OVERRIDES}.{policy}': value for policy, value in overrides.items()}}
     node = ClassifierNode(context=context, parameter_overrides=[
         Parameter(name, value=value) for name, value in values.items()])
-    made = []
+    made: List[Subscription] = []
     create_subscription = node.create_subscription
-    monkeypatch.setattr(node, 'create_subscription', lambda *args, **options: made.append(
-        create_subscription(*args, **options)) or made[-1])
+
+    def create(*arguments: Any, **options: Any) -> Subscription:
+        made.append(create_subscription(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(node, 'create_subscription', create)
     try:
         node.trigger_configure()
         for times in (1, 2):

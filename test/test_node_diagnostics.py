@@ -1,0 +1,216 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the node says about its own health."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List
+
+from conftest import TinyModel
+from mobilenetv2_ros.backends.base import BackendError
+from mobilenetv2_ros.image_message import Header, ImageView
+from mobilenetv2_ros.pipeline import Counters
+from mobilenetv2_ros.ranking import ScoreRangeError
+from node_process import NodeStarter, RELIABLE
+import numpy as np
+import pytest
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402, I100
+from mobilenetv2_ros.diagnostics import (  # noqa: E402
+    Activity, ActivityRecorder, judge, make_status, NO_COUNTERS, tabulate)
+from ros_peer import make_image, Peer, stamp_of  # noqa: E402
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
+TOPIC = '/image_raw'
+
+
+# The verdict
+
+
+def make_activity(**changes: Any) -> Activity:
+    """Make one second of a camera with 30 Hz, with changes to its counters and to itself."""
+    counters = Counters(30, 0, 0, 30, 0, time.monotonic())
+    counters = counters._replace(**{
+        name: changes.pop(name) for name in list(changes) if name in Counters._fields})
+    values: Dict[str, Any] = {
+        'seconds': 1.0, 'recent': counters, 'total': counters, 'latencies': [0.01],
+        'last_picture': None, 'engine_failures': 0, 'last_failure': ''}
+    # Those of later versions count from 0.
+    values.update({name: 0 for name in Activity._fields if name not in values})
+    return Activity(**{**values, **changes})
+
+
+@pytest.mark.parametrize('changes, level, words', [
+    ({}, OK, 'classifying 30.0 pictures/s'),
+    ({'seconds': 2.0}, OK, 'classifying 15.0 pictures/s'),
+    ({'dropped': 2, 'published': 28}, OK, 'classifying 28.0 pictures/s'),
+    ({'received': 0, 'published': 0}, OK, 'classifying 0.0 pictures/s'),
+    ({'dropped': 10, 'published': 20}, WARN, '10 of 30 pictures dropped for newer ones'),
+    ({'failed': 2, 'published': 28, 'last_failure': 'torn'}, WARN,
+     '2 picture(s) not classified: torn'),
+    ({'failed': 30, 'published': 0, 'last_failure': 'torn'}, ERROR,
+     '30 picture(s) not classified: torn'),
+    ({'failed': 1, 'published': 29, 'engine_failures': 1, 'last_failure': 'hung'}, WARN,
+     '1 inference(s) failed, 29 did not: hung'),
+    ({'failed': 30, 'published': 0, 'engine_failures': 30, 'last_failure': 'hung'}, ERROR,
+     '30 inference(s) failed, 0 did not: hung'),
+    ({'last_arrival': None}, STALE, "no picture yet on '/image_raw', which has 3 publisher(s)")])
+def test_verdict(changes: Dict[str, Any], level: bytes, words: str) -> None:
+    found, reason = judge(make_activity(**changes), TOPIC, 3)
+    assert found == level, reason
+    assert words in reason
+
+
+@pytest.mark.parametrize('age, level', [(1.5, OK), (2.7, WARN)])
+def test_a_silent_camera(age: float, level: bytes) -> None:
+    activity = make_activity(received=0, published=0, last_arrival=time.monotonic() - age)
+    found, reason = judge(activity, TOPIC, 0)
+    assert found == level
+    if level == WARN:
+        assert "no picture on '/image_raw' for 3 s; it has 0 publisher(s)" in reason
+
+
+def test_an_engine_that_fails_matters_more_than_silence() -> None:
+    activity = make_activity(
+        received=0, published=0, last_arrival=time.monotonic() - 9, engine_failures=1,
+        last_failure='hung')
+    assert judge(activity, TOPIC, 1)[0] == ERROR
+
+
+def test_values() -> None:
+    values = tabulate(make_activity(
+        seconds=2.0, dropped=4, failed=3, published=23, waiting=1,
+        latencies=[0.01] * 99 + [0.5]))
+    assert values['input rate (Hz)'] == '15.0'
+    assert values['output rate (Hz)'] == '11.5'
+    assert [values[name] for name in ('received', 'published', 'dropped', 'failed')] == [
+        '30', '23', '4', '3']
+    assert values['waiting in queue'] == '1'
+    assert values['latency p50 (ms)'] == '10.00'
+    assert float(values['latency p99 (ms)']) > 10
+    assert values['last failure'] == 'none since last report'
+
+
+def test_before_the_first_picture_there_is_nothing_to_measure() -> None:
+    values = tabulate(make_activity(received=0, published=0, last_arrival=None, latencies=[]))
+    assert not {'latency p50 (ms)', 'last picture age (s)', 'last picture size'} & set(values)
+
+
+def take(recorder: ActivityRecorder, counters: Counters) -> Activity:
+    # Later versions also take how many the middleware lost.
+    more = [0] * (recorder.take.__code__.co_argcount - 3)
+    return recorder.take(counters, [], *more)
+
+
+def test_each_report_starts_anew() -> None:
+    recorder = ActivityRecorder()
+    recorder.record_picture(ImageView(
+        Header(1, 2, 'camera'), 48, 64, 'mono8', False, 64, np.zeros(64 * 48, np.uint8)))
+    recorder.record_failure(BackendError('hung'))
+    recorder.record_failure(ScoreRangeError('NaN'))
+    recorder.record_failure(ValueError('torn'))
+    first = take(recorder, NO_COUNTERS._replace(received=5, failed=3, published=2))
+    assert (first.recent.received, first.recent.failed, first.total.received) == (5, 3, 5)
+    assert (first.engine_failures, first.last_failure) == (2, 'torn')
+    assert first.last_picture == ('mono8', 64, 48)
+    second = take(recorder, NO_COUNTERS._replace(received=7, failed=3, published=4))
+    assert (second.recent.received, second.recent.failed, second.total.received) == (2, 0, 7)
+    assert (second.engine_failures, second.last_failure) == (0, '')
+    assert second.last_picture == first.last_picture
+
+
+def test_status() -> None:
+    status = make_status('/front/mobilenetv2', WARN, 'slow', {'received': '3'})
+    assert (status.name, status.hardware_id) == (
+        '/front/mobilenetv2: image classification', '/front/mobilenetv2')
+    assert (status.level, status.message) == (WARN, 'slow')
+    assert [(one.key, one.value) for one in status.values] == [('received', '3')]
+
+
+# The node over DDS
+
+
+def wait_for(peer: Peer, reports: List[DiagnosticArray], level: bytes, words: str = '',
+             publish: Any = None) -> Dict[str, str]:
+    """Wait for a report from now on, with a picture between two looks; returns its values."""
+    first = len(reports)
+
+    def has_come() -> bool:
+        if publish is not None:
+            peer.publish(publish)
+        return any(one.status[0].level == level and words in one.status[0].message
+                   for one in reports[first:])
+
+    peer.wait_until(has_come, str(reports[-1:]))
+    status = next(one.status[0] for one in reports[first:] if one.status[0].level == level
+                  and words in one.status[0].message)
+    return {one.key: one.value for one in status.values}
+
+
+def test_a_camera_comes_stops_and_returns(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    picture = make_image(np.full((48, 64), 99, np.uint8), 'mono8')
+    start_node(parameters={**RELIABLE, **tiny_model.parameters, 'thread_count': 4})
+    reports = peer.collect(DiagnosticArray, '/diagnostics')
+    wait_for(peer, reports, STALE, "no picture yet on '/image_raw', which has 0 publisher(s)")
+    peer.connect(picture)
+    for _ in range(2):
+        values = wait_for(peer, reports, OK, 'classifying', picture)
+        assert values['last picture encoding'] == 'mono8'
+        assert values['last picture size'] == '64x48'
+        assert float(values['latency p50 (ms)']) <= float(values['latency p99 (ms)'])
+        assert int(values['received']) >= int(values['published']) > 0
+        assert values['failed'] == '0'
+        assert (values['backend'], values['workers']) == ('onnx', '4')
+        assert values['model'] == str(tiny_model.path)
+        wait_for(peer, reports, WARN, "no picture on '/image_raw' for")
+    peer.close_camera()
+    wait_for(peer, reports, WARN, 'it has 0 publisher(s)')
+    assert {one.status[0].name for one in reports} == {'/mobilenetv2: image classification'}
+
+
+def test_once_a_second(start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    """By the node's own stamps; a busy machine may miss one but never sends more."""
+    start_node(parameters=tiny_model.parameters)
+    reports = peer.collect(DiagnosticArray, '/diagnostics')
+    peer.wait_until(lambda: len(reports) >= 5)
+    seconds = [sec + nanosec * 1e-9 for sec, nanosec in map(stamp_of, reports)]
+    assert seconds[4] - seconds[0] == pytest.approx(4, abs=0.5) or seconds[4] - seconds[0] > 4
+
+
+def test_pictures_that_fail(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    good = make_image(np.zeros((8, 8, 3), np.uint8))
+    bad = make_image(np.zeros((8, 8, 3), np.uint8), 'hologram')
+    start_node(parameters={**RELIABLE, **tiny_model.parameters, 'thread_count': 4})
+    reports = peer.collect(DiagnosticArray, '/diagnostics')
+    peer.connect(good)
+    values = wait_for(peer, reports, ERROR, "'hologram'", bad)
+    assert int(values['failed']) > 0 and "'hologram'" in values['last failure']
+    wait_for(peer, reports, OK, 'classifying', good)
+
+
+def test_states(start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    start_node(parameters={**tiny_model.parameters, 'autostart': False})
+    reports = peer.collect(DiagnosticArray, '/diagnostics')
+    assert wait_for(peer, reports, OK, 'no model open') == {}
+    peer.change_states('configure')
+    assert wait_for(peer, reports, OK, 'the node is not active')['backend'] == 'onnx'
+    peer.change_states('activate')
+    assert wait_for(peer, reports, STALE, 'no picture yet')['received'] == '0'
+    peer.change_states('deactivate', 'cleanup')
+    wait_for(peer, reports, OK, 'no model open')

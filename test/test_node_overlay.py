@@ -1,0 +1,237 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Pictures with their classes on them: what is drawn, and that it is drawn on demand only."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+import threading
+from typing import Any, List
+
+import cv2
+from mobilenetv2_ros.nv12 import ENCODINGS
+from mobilenetv2_ros.overlay import describe, draw_classes, OverlayThread
+from node_process import NodeStarter, RELIABLE, wait_until
+import numpy as np
+from numpy.typing import NDArray
+import pictures
+import pytest
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from ros_peer import make_image, Peer  # noqa: E402, I100
+from sensor_msgs.msg import Image  # noqa: E402
+
+OVERLAY = '/mobilenetv2/overlay'
+LINES = ['Scottish deerhound 97.5 %', 'Irish wolfhound 1.2 %', 'a', 'b', 'c']
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize('width, height', [
+    (1, 1), (32, 32), (1, 500), (500, 1), (320, 240), (640, 480), (3840, 2160), (480, 2000)])
+def test_lines_are_drawn_on_every_size(width: int, height: int) -> None:
+    grey = np.full((height, width, 3), 127, np.uint8)
+    drawn = draw_classes(grey, LINES)
+    assert drawn.dtype == np.uint8 and drawn.ndim == 3
+    assert drawn.shape[1] >= width and drawn.shape[0] >= height
+    assert drawn.size <= max(grey.size, 3 * 2 ** 21)
+    assert (grey == 127).all(), 'the picture itself was changed'
+    assert (drawn < 100).any(), 'nothing is shaded'
+    if min(drawn.shape[:2]) >= 240:
+        assert (drawn > 200).any(), 'no letters'
+        assert (drawn[-1] == 127).all(), 'text at the lower edge'
+
+
+@pytest.mark.parametrize('width, height', [(320, 240), (640, 480), (1920, 1080)])
+def test_long_names_stay_within_the_picture(width: int, height: int) -> None:
+    drawn = draw_classes(np.full((height, width, 3), 127, np.uint8), ['W' * 90, 'short'])
+    assert (drawn[:, -1] == 127).all() or not (drawn[:, -1] > 200).any()
+    assert (drawn > 150).any()
+
+
+def test_narrow_pictures_keep_their_proportions() -> None:
+    drawn = draw_classes(pictures.make_picture(32, 24), LINES)
+    assert drawn.shape == (240, 320, 3)
+
+
+def test_without_classes_there_is_just_the_picture() -> None:
+    picture = pictures.make_picture(400, 300)
+    drawn = draw_classes(picture, [])
+    assert (drawn == picture).all()
+    drawn[:] = 0
+    assert picture.any()
+
+
+def test_lines() -> None:
+    assert describe([(1, 0.5), (0, 0.0449)], ['cat', 'dog']) == ['dog 50.0 %', 'cat 4.5 %']
+
+
+class Drawing:
+    """What an overlay thread does, step by step."""
+
+    def __init__(self) -> None:
+        self.wanted = True
+        self.drawn: List[int] = []
+        self.errors: List[str] = []
+        self.free = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.thread = OverlayThread(
+            self._draw, lambda: self.wanted, lambda error: self.errors.append(str(error)))
+
+    def _draw(self, item: int) -> None:
+        self.begun.release()
+        assert self.free.wait(30)
+        if item < 0:
+            raise ValueError(f'bad {item}')
+        self.drawn.append(item)
+
+
+@pytest.fixture
+def drawing() -> Any:
+    drawing = Drawing()
+    yield drawing
+    drawing.free.set()
+    drawing.thread.stop()
+
+
+def test_only_the_newest_is_drawn(drawing: Any) -> None:
+    """Whoever offers is never kept waiting: this thread would be, while nothing is free."""
+    drawing.thread.offer(1)
+    drawing.begun.acquire()
+    for item in (2, 3, 4):
+        drawing.thread.offer(item)
+    drawing.free.set()
+    wait_until(lambda: len(drawing.drawn) >= 2)
+    assert drawing.drawn == [1, 4]
+
+
+def test_what_nobody_wants_is_not_drawn(drawing: Any) -> None:
+    drawing.free.set()
+    drawing.wanted = False
+    drawing.thread.offer(1)
+    drawing.wanted = True
+    drawing.thread.offer(2)
+    wait_until(lambda: len(drawing.drawn) >= 1)
+    assert drawing.drawn == [2]
+
+
+def test_one_that_fails_is_told_and_the_next_one_drawn(drawing: Any) -> None:
+    drawing.free.set()
+    drawing.thread.offer(-5)
+    wait_until(lambda: len(drawing.errors) == 1)
+    drawing.thread.offer(6)
+    wait_until(lambda: drawing.drawn == [6])
+    assert drawing.errors == ['bad -5']
+
+
+# The node over DDS
+
+
+def receive_overlay(peer: Peer, overlays: List[Image], picture: Image) -> Image:
+    """Send a picture until its overlay comes; at most 15 a second are drawn."""
+    stamp = peer.stamp(picture)
+
+    def has_come() -> bool:
+        if not any((one.header.stamp.sec, one.header.stamp.nanosec) == stamp for one in overlays):
+            peer.publish(picture)
+            return False
+        return True
+
+    peer.wait_until(has_come, f'no overlay of {picture.encoding}')
+    return overlays[-1]
+
+
+def show(image: Image) -> NDArray[np.uint8]:
+    """Return the pixels of an overlay."""
+    assert (image.encoding, image.step) == ('bgr8', 3 * image.width)
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+
+
+def test_overlay_of_a_photo(start_node: NodeStarter, peer: Peer, photos: Path) -> None:
+    photo: Any = cv2.imread(str(photos / 'coffee.png'))
+    picture = make_image(photo, frame_id='Kamera größe')
+    start_node(parameters=RELIABLE)
+    overlays = peer.collect(Image, OVERLAY)
+    peer.connect()
+    overlay = receive_overlay(peer, overlays, picture)
+    assert overlay.header == picture.header
+    shown = show(overlay)
+    assert shown.shape == photo.shape
+    lower = slice(photo.shape[0] // 2, None)
+    assert np.abs(shown[lower].astype(int) - photo[lower]).mean() < 4
+    assert np.abs(shown[:30, :30].astype(int) - photo[:30, :30]).mean() > 10
+
+
+def test_every_encoding_and_size(start_node: NodeStarter, peer: Peer) -> None:
+    rgb = pictures.make_picture(640, 480)
+    start_node(parameters=RELIABLE)
+    overlays = peer.collect(Image, OVERLAY)
+    peer.connect()
+    for encoding in ENCODINGS:
+        view = pictures.encode(rgb, encoding, is_bigendian=True)
+        picture = Image(
+            height=view.height, width=view.width, encoding=encoding, step=view.step,
+            is_bigendian=1, data=array('B', view.data.tobytes()))
+        picture.header.frame_id = encoding
+        shown = show(receive_overlay(peer, overlays, picture))
+        assert overlays[-1].header.frame_id == encoding
+        expected: Any = rgb[:, :, ::-1]
+        if encoding in ('mono8', 'mono16', '8UC1', '16UC1'):
+            expected = pictures.to_grey(rgb)[:, :, np.newaxis]
+        assert np.abs(shown[240:].astype(int) - expected[240:]).mean() < 6, encoding
+    for width, height, shape in (
+            (32, 32, (320, 320)), (1, 1, (320, 320)), (3840, 2160, (2160, 3840))):
+        picture = make_image(pictures.make_picture(width, height))
+        assert show(receive_overlay(peer, overlays, picture)).shape[:2] == shape
+
+
+def test_it_is_made_only_while_somebody_looks(start_node: NodeStarter, peer: Peer) -> None:
+    """The thread that draws uses no processor time without a subscriber."""
+    node = start_node(parameters=RELIABLE)
+    picture = make_image(pictures.make_picture(1280, 960))
+    peer.connect()
+
+    def drawing_time() -> int:
+        # Fields of proc(5) behind the name: it is the one thread that made itself nice.
+        tasks = Path(f'/proc/{node.usage.pid}/task').glob('*/stat')
+        fields = [task.read_text().rpartition(') ')[2].split() for task in tasks]
+        own_nice = fields[0][16]
+        (user, system), = [(one[11], one[12]) for one in fields if one[16] != own_nice]
+        return int(user) + int(system)
+
+    def classify() -> None:
+        for _ in range(30):
+            peer.classify(picture)
+
+    def look() -> None:
+        overlays: List[Image] = []
+        looker = peer.node.create_subscription(Image, OVERLAY, overlays.append, 10)
+        while len(overlays) < 10:
+            peer.classify(picture)
+        peer.node.destroy_subscription(looker)
+
+    for _ in range(2):
+        before = drawing_time()
+        classify()
+        assert drawing_time() == before
+        look()
+        assert drawing_time() > before
+        settled = drawing_time()
+        peer.wait_until(lambda: peer.node.count_subscribers(OVERLAY) == 0)
+        peer.spin_for(0.3)  # what was offered before is drawn to its end
+        while drawing_time() != settled:
+            settled = drawing_time()
+            peer.spin_for(0.3)
