@@ -39,6 +39,12 @@ from vision_msgs.msg import Classification
 Picture = Union[Image, CompressedImage]
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_SERVICES: Dict[Type[Any], str] = {
+    ChangeState: 'change_state', SetParameters: 'set_parameters',
+    GetParameters: 'get_parameters', DescribeParameters: 'describe_parameters',
+    GetState: 'get_state'}
+"""GetState is the last one, see ``Peer._become_known``."""
+
 _EVERYTHING = QoSProfile(depth=1000)
 _WARMING_UP = 'warming up'
 
@@ -58,7 +64,9 @@ class Peer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._target = target
-        self._clients: Dict[str, Any] = {}
+        self._clients = {kind: self.node.create_client(kind, f'{target}/{name}')
+                         for kind, name in _SERVICES.items()}
+        self._is_known = False
         self._camera: Any = None
         self._numbers = itertools.count(1)
         self.results: List[Classification] = []
@@ -170,22 +178,37 @@ class Peer:
 
     # Services
 
-    def call(self, kind: Type[Any], service: str, request: Any) -> Any:
-        """Call one of the node's services, named without the node."""
-        name = f'{self._target}/{service}'
-        if name not in self._clients:
-            self._clients[name] = self.node.create_client(kind, name)
-        client = self._clients[name]
-        self.wait_until(client.service_is_ready, f'no service {name}')
-        future = client.call_async(request)
-        self.wait_until(future.done, f'no answer from {name}')
+    def call(self, kind: Type[Any], request: Any) -> Any:
+        """Call one of the node's services."""
+        if not self._is_known:
+            self._become_known()
+        future = self._clients[kind].call_async(request)
+        self.wait_until(future.done, f'no answer from {_SERVICES[kind]}')
         return future.result()
+
+    def _become_known(self) -> None:
+        """
+        Wait until the node knows all clients; before that answers get lost.
+
+        A node learns of clients in the order in which they were made, and who asks for its state
+        again and again does no harm.
+        """
+        for client in self._clients.values():
+            self.wait_until(client.service_is_ready, f'no service {client.srv_name}')
+        future = self._clients[GetState].call_async(GetState.Request())
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not future.done():
+            assert time.monotonic() < deadline, 'the node never told its state'
+            self.spin_for(0.2)
+            if not future.done():
+                future = self._clients[GetState].call_async(GetState.Request())
+        self._is_known = True
 
     def change_state(self, transition: str) -> bool:
         """Ask for a transition by its name; tells whether it succeeded."""
         request = ChangeState.Request()
         request.transition.label = transition
-        return bool(self.call(ChangeState, 'change_state', request).success)
+        return bool(self.call(ChangeState, request).success)
 
     def change_states(self, *transitions: str) -> None:
         """Ask for transitions that have to succeed."""
@@ -194,13 +217,13 @@ class Peer:
 
     def state(self) -> str:
         """Return the name of the node's state."""
-        return str(self.call(GetState, 'get_state', GetState.Request()).current_state.label)
+        return str(self.call(GetState, GetState.Request()).current_state.label)
 
     def set_parameters(self, **values: Any) -> List[SetParametersResult]:
         """Set parameters, one by one."""
         request = SetParameters.Request(parameters=[
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
-        return list(self.call(SetParameters, 'set_parameters', request).results)
+        return list(self.call(SetParameters, request).results)
 
     def set_parameter(self, name: str, value: Any) -> str:
         """Set one; returns the reason why it was refused, empty if it was not."""
@@ -211,13 +234,13 @@ class Peer:
     def get_parameters(self, *names: str) -> List[object]:
         """Return their values."""
         request = GetParameters.Request(names=list(names))
-        values = self.call(GetParameters, 'get_parameters', request).values
+        values = self.call(GetParameters, request).values
         return [parameter_value_to_python(value) for value in values]
 
     def describe_parameters(self, *names: str) -> List[ParameterDescriptor]:
         """Return their descriptors."""
         request = DescribeParameters.Request(names=list(names))
-        return list(self.call(DescribeParameters, 'describe_parameters', request).descriptors)
+        return list(self.call(DescribeParameters, request).descriptors)
 
 
 def stamp_of(message: Any) -> Tuple[int, int]:

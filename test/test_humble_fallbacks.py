@@ -127,7 +127,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'QoSOverridingOptions': (1, {'callback'}),
     'QoSProfile': (0, {'depth', 'durability', 'history', 'reliability'}),
     'SingleThreadedExecutor': (0, {'context'}),
-    'SubscriptionEventCallbacks': (0, {'incompatible_qos'}),
+    'SubscriptionEventCallbacks': (0, {'use_default_callbacks'}),
     'qos_check_compatible': (2, set())}
 """Functions and methods: how many positional arguments at most, and keywords."""
 
