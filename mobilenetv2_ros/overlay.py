@@ -125,8 +125,8 @@ class OverlayThread:
         self._thread.join()
 
     def _run(self) -> None:
-        # On Linux a nice value belongs to a thread.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        # On Linux a nice value belongs to a thread. Relative: no thread may become less nice.
+        os.nice(10)
         while (item := self._take()) is not None:
             try:
                 self._draw(item)

@@ -64,8 +64,9 @@ class Peer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._target = target
-        self._clients = {kind: self.node.create_client(kind, f'{target}/{name}')
-                         for kind, name in _SERVICES.items()}
+        self._clients: Dict[Type[Any], Any] = {
+            kind: self.node.create_client(kind, f'{target}/{name}')
+            for kind, name in _SERVICES.items()}
         self._is_known = False
         self._camera: Any = None
         self._numbers = itertools.count(1)
