@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -35,6 +37,7 @@ class Spinner:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._stopped = False
+        self._lock = threading.Lock()
 
     def spin(self) -> None:
         """Work until :meth:`stop`, or until ROS is shut down."""
@@ -45,10 +48,15 @@ class Spinner:
             pass
 
     def stop(self) -> None:
-        """Let :meth:`spin` return; may be called from any thread and before it."""
-        self._stopped = True
-        self._executor.wake()
+        """Let :meth:`spin` return; from any thread, before or after it, any number of times."""
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                # A task makes spin_once() return; wake() alone lets it go on waiting for a timer.
+                self._executor.create_task(lambda: None)
 
     def close(self) -> None:
-        """End the executor, after :meth:`spin`."""
+        """End the executor, after :meth:`spin`; a later signal finds nothing to stop."""
+        with self._lock:
+            self._stopped = True
         self._executor.shutdown()

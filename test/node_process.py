@@ -132,12 +132,10 @@ class NodeProcess:
         assert 'Exception' not in self.text, self.text
 
     def kill(self) -> None:
-        """End whatever is left."""
-        try:
+        """End it, if it has not ended: later its number may be another process's."""
+        if self.is_running:
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._process.wait()
+            self._process.wait()
         self._reader.join()
 
     def _has_group(self) -> bool:
