@@ -63,7 +63,7 @@ build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/lib
 benchmark: build/emulated_libdnn/libdnn.so
 	@$(RUN) LD_LIBRARY_PATH=build/emulated_libdnn PYTHON=$(PYTHON) dev/benchmark.sh
 
-soak-backend: build/emulated_libdnn/libdnn.so
+soak-backend: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/soak_backend.py
 
 clean:

@@ -28,7 +28,7 @@ from mobilenetv2_ros.image_message import ImageView
 from mobilenetv2_ros.labels import Labels
 from mobilenetv2_ros.nv12 import Nv12Converter
 from mobilenetv2_ros.ranking import (
-    check_finite, look_like_probabilities, rank, RankedClass, Scores, to_probabilities)
+    find_range, look_like_probabilities, rank, RankedClass, Scores, to_probabilities)
 
 _GREY = 125, 128
 
@@ -71,9 +71,9 @@ def probe(backend: Backend, session: Session, labels: Labels, timeout: float) ->
             'set labels_path to the label file of this model')
     session.input.y[:], session.input.uv[:] = _GREY
     found = session.run(timeout)
+    find_range(found)  # what is no probability must at least be usable as logits
     return ScoreMeaning(
-        # What is no probability must at least be usable as logits.
-        are_logits=not look_like_probabilities(check_finite(found)),
+        are_logits=not look_like_probabilities(found),
         has_background=scores == classes + 1)
 
 

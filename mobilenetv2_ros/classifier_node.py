@@ -33,7 +33,7 @@ from mobilenetv2_ros.diagnostics import ActivityRecorder, judge, make_status, ta
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import ImageView, parse_compressed_image, parse_image
 from mobilenetv2_ros.input_qos import (
-    describe_mismatches, make_input_qos, OVERRIDABLE, SubscriptionEventCallbacks)
+    describe_mismatches, make_sensor_qos, OVERRIDABLE, SubscriptionEventCallbacks)
 from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.outputs import ClassifiedPicture, Outputs
 from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace_values
@@ -164,7 +164,7 @@ class ClassifierNode(LifecycleNode):
         # Event handlers would wake the executor with each picture: to Fast DDS a message is an
         # event of its reader too. Mismatches are looked for in the timer instead.
         return self.create_subscription(
-            CompressedImage if compressed else Image, topic, _never_called, make_input_qos(),
+            CompressedImage if compressed else Image, topic, _never_called, make_sensor_qos(),
             raw=True, qos_overriding_options=OVERRIDABLE,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
@@ -207,7 +207,7 @@ class ClassifierNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         level, message, values = DiagnosticStatus.OK, 'no model open', {}
         if self._engine is not None:
-            level, message = DiagnosticStatus.OK, 'a model is open, but the node is not active'
+            message = 'a model is open, but the node is not active'
             values = {'backend': self._engine.backend.kind, 'model': str(self._engine.model_path),
                       'workers': str(len(self._engine.classifiers))}
         if self._pipeline and self._input and self._receiver:

@@ -27,6 +27,16 @@ from mobilenetv2_ros.labels import Labels, read_labels
 from mobilenetv2_ros.resources import find_labels, find_model
 
 
+def choose_model(model_path: str) -> Path:
+    """
+    Choose the model file for this machine.
+
+    :param model_path: as the user gave it; empty to look for one, see
+        :func:`mobilenetv2_ros.resources.find_model`.
+    """
+    return find_model(model_path, has_bpu=not model_path and can_open_bin())
+
+
 class Engine:
     """Owns the backend and its sessions from opening to :meth:`close`."""
 
@@ -36,8 +46,7 @@ class Engine:
         Open a model and try it once.
 
         :param settings: returns those in force; asked for each picture.
-        :param model_path: empty to look for one, see
-            :func:`mobilenetv2_ros.resources.find_model`.
+        :param model_path: empty to look for one, see :func:`choose_model`.
         :param labels_path: empty for ImageNet's.
         :param backend: one of :data:`mobilenetv2_ros.backends.registry.BACKENDS`.
         :param session_count: pictures at the same time, 0 for the backend's default.
@@ -46,7 +55,7 @@ class Engine:
         """
         self.labels_path = find_labels(labels_path)
         self.labels: Labels = read_labels(self.labels_path)
-        self.model_path: Path = find_model(model_path, has_bpu=can_open_bin())
+        self.model_path: Path = choose_model(model_path)
         self.backend, count = open_backend(self.model_path, backend, session_count)
         self._opened = ExitStack()
         self._opened.callback(self.backend.close)

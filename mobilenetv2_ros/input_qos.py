@@ -30,7 +30,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-__all__ = ['describe_mismatches', 'make_input_qos', 'OVERRIDABLE', 'SubscriptionEventCallbacks']
+__all__ = ['describe_mismatches', 'make_sensor_qos', 'OVERRIDABLE', 'SubscriptionEventCallbacks']
 
 _MAX_DEPTH = 1000
 
@@ -49,9 +49,9 @@ OVERRIDABLE = QoSOverridingOptions(
 """Each is a parameter ``qos_overrides.<topic>.subscription.<policy>``."""
 
 
-def make_input_qos() -> QoSProfile:
+def make_sensor_qos() -> QoSProfile:
     """
-    Make the profile of a sensor's subscriber, which nearly every publisher matches.
+    Make the profile of sensor data, which nearly every publisher matches.
 
     :returns: a profile of its own: overrides are written into it.
     """

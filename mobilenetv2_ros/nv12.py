@@ -48,6 +48,10 @@ _LETTERBOX_LUMA = 125
 
 _NEUTRAL_CHROMA = 128
 
+_LIMITED_LUMA = 219 / 255, 16.0
+_LIMITED_CHROMA = 224 / 255, 128 - 128 * 224 / 255
+"""Factor and offset from full to limited range."""
+
 
 class Nv12(NamedTuple):
     """
@@ -224,12 +228,12 @@ def _write_colour(pixels: Pixels, order: ColourOrder, target: Nv12, scratch: _Sc
     small = scratch.get('colour', (height, width, channels))
     _resize(pixels, small)
     cv2.cvtColor(small, order.to_grey, target.y)
-    _limit(target.y, 219 / 255, 16)
+    _limit(target.y, *_LIMITED_LUMA)
     quarter = scratch.get('quarter', (height // 2, width // 2, channels))
     cv2.resize(small, (width // 2, height // 2), quarter, interpolation=cv2.INTER_AREA)
     ycrcb = scratch.get('ycrcb', (height // 2, width // 2, 3))
     cv2.cvtColor(quarter, order.to_ycrcb, ycrcb)
-    _limit(ycrcb, 224 / 255, 128 - 128 * 224 / 255)
+    _limit(ycrcb, *_LIMITED_CHROMA)
     cv2.mixChannels([ycrcb], [target.uv], [2, 0, 1, 1])
 
 
@@ -266,7 +270,7 @@ def _grey(sample_bytes: int) -> Writer:
         samples = _rows(view, 0, view.height, view.width, sample_bytes)
         upper_byte = 0 if view.is_bigendian else sample_bytes - 1
         _write_channel(_part(samples, part), upper_byte, target.y, scratch)
-        _limit(target.y, 219 / 255, 16)
+        _limit(target.y, *_LIMITED_LUMA)
         target.uv[:] = _NEUTRAL_CHROMA
 
     return write

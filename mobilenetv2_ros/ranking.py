@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +67,17 @@ def softmax(logits: Scores) -> Scores:
     return probabilities
 
 
-def check_finite(scores: Scores) -> Scores:
+def find_range(scores: Scores) -> Tuple[float, float]:
     """
-    Refuse scores that no network in order gives.
+    Find the lowest and the highest score, which no network in order leaves out of all bounds.
 
-    :returns: the same scores.
     :raises ScoreRangeError: one is NaN or infinite.
     """
     lowest, highest = float(scores.min()), float(scores.max())
     # A NaN anywhere makes both NaN, which no comparison holds for.
     if not (-np.inf < lowest and highest < np.inf):
         raise ScoreRangeError(f'the network gave scores from {lowest} to {highest}')
-    return scores
+    return lowest, highest
 
 
 def to_probabilities(scores: Scores, are_logits: bool) -> Scores:
@@ -89,10 +88,9 @@ def to_probabilities(scores: Scores, are_logits: bool) -> Scores:
     :param are_logits: apply softmax.
     :raises ScoreRangeError: NaN, infinite or, where no softmax is due, outside 0..1.
     """
-    check_finite(scores)
+    lowest, highest = find_range(scores)
     if are_logits:
         return softmax(scores)
-    lowest, highest = float(scores.min()), float(scores.max())
     if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
         raise ScoreRangeError(
             f'the network gave scores from {lowest:.3g} to {highest:.3g}; expected probabilities')

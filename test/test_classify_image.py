@@ -28,7 +28,7 @@ import cv2
 from emulated_libdnn import Emulator, MODEL, write_model
 from mobilenetv2_ros.overlay import draw_classes
 from mobilenetv2_ros.tools.classify_image import main
-from mobilenetv2_ros.tools.pictures import read_photo
+from mobilenetv2_ros.tools.pictures import read_photo, SourceError
 import numpy as np
 import pytest
 
@@ -52,6 +52,11 @@ def write_oversized_png(path: Path) -> Path:
         b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0))
         + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b''))
     return path
+
+
+def test_a_photo_that_claims_too_much_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match='cannot be decoded'):
+        read_photo(write_oversized_png(tmp_path / 'large.png'))
 
 
 def test_table(photos: Path, capsys: Output) -> None:

@@ -34,6 +34,7 @@ from mobilenetv2_ros.tools.pictures import (
 import numpy as np
 import pictures
 import pytest
+from rcl_interfaces.srv import GetParameters
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -203,6 +204,14 @@ class Hearing:
         self.node.destroy_subscription(subscription)
         return messages[0]
 
+    def wait_until_served(self, name: str) -> None:
+        """Wait for an answer of a node: its executor is at work then."""
+        client: Any = self.node.create_client(GetParameters, f'/{name}/get_parameters')
+        assert client.wait_for_service(PATIENCE_SECONDS), f'no node {name}'
+        answer = client.call_async(GetParameters.Request(names=['rate']))
+        self._executor.spin_until_future_complete(answer, PATIENCE_SECONDS)
+        assert answer.done(), f'no answer of {name}'
+
     def close(self) -> None:
         self._executor.shutdown()
         self.node.destroy_node()
@@ -307,6 +316,14 @@ def test_signals_end_it_cleanly(hearing: Hearing, reason: signal.Signals) -> Non
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert 'Traceback' not in errors
+
+
+def test_it_ends_at_once_with_its_next_picture_far_away(hearing: Hearing) -> None:
+    with running(*parameters(rate=0.01)) as process:
+        hearing.wait_until_served('image_source')
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
 
 
 @pytest.mark.usefixtures('hearing')

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.classifier_node import ClassifierNode  # noqa: E402, I100
-from mobilenetv2_ros.input_qos import describe_mismatches, make_input_qos  # noqa: E402
+from mobilenetv2_ros.input_qos import describe_mismatches, make_sensor_qos  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -119,7 +119,7 @@ def test_depth_and_history_reach_the_subscription(
 
 def test_every_profile_is_a_new_one() -> None:
     """Overrides are written into it."""
-    assert make_input_qos() is not make_input_qos()
+    assert make_sensor_qos() is not make_sensor_qos()
 
 
 def test_a_best_effort_camera_and_a_reliable_node(
@@ -210,6 +210,6 @@ def test_mismatches_of_the_one_subscription_only(context: Context) -> None:
     node.create_publisher(Image, 'image_raw', BEST_EFFORT)
     reliable = QoSProfile(depth=1)
     assert describe_mismatches(node, '/other', reliable) == []
-    assert describe_mismatches(node, '/image_raw', make_input_qos()) == []
+    assert describe_mismatches(node, '/image_raw', make_sensor_qos()) == []
     assert len(describe_mismatches(node, '/image_raw', reliable)) == 1
     node.destroy_node()

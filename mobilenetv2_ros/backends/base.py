@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
+import numpy as np
 
 
 class BackendError(RuntimeError):
@@ -107,6 +108,32 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the model; all its sessions must be closed before."""
+
+
+def read_model_file(path: Path) -> bytes:
+    """
+    Read a model file; not mapped: one that is replaced while it is mapped kills the process.
+
+    :raises ModelError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"model '{path}' cannot be read: {error}") from None
+
+
+def count_scores(path: Path, shape: Sequence[int]) -> int:
+    """
+    Count the scores of an output of which only one side is longer than 1.
+
+    :raises ModelError: the output has another shape.
+    """
+    count = int(np.prod(shape)) if shape else 0
+    if count < 2 or max(shape) != count:
+        raise ModelError(
+            f"model '{path}' has an output of shape {list(shape)}; expected one list of class "
+            'scores')
+    return count
 
 
 def check_input_size(path: Path, height: int, width: int) -> None:

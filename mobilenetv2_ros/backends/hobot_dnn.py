@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, List
 
 from mobilenetv2_ros.backends.base import (
-    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo, Session)
+    Backend, BackendError, BackendMissingError, check_input_size, count_scores,
+    ModelError, ModelInfo, Session)
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
 import numpy as np
@@ -89,12 +90,7 @@ class _HobotDnnBackend(Backend):
                 f"model '{path}' has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
                 'expected one picture in and one list of class scores out')
         height, width = _find_size(path, model.inputs[0].properties)
-        shape = list(model.outputs[0].properties.shape)
-        count = int(np.prod(shape))
-        if count < 2 or max(shape) != count:
-            raise ModelError(
-                f"model '{path}' has an output of shape {shape}; expected one list of class "
-                'scores')
+        count = count_scores(path, model.outputs[0].properties.shape)
         self.info = ModelInfo(str(model.name), height, width, count)
 
     def open_session(self) -> Session:

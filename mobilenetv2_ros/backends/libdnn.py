@@ -34,7 +34,8 @@ from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from mobilenetv2_ros.backends import libdnn_abi as abi
 from mobilenetv2_ros.backends.base import (
-    Backend, check_input_size, InferenceTimeoutError, ModelError, ModelInfo, Session)
+    Backend, check_input_size, count_scores, InferenceTimeoutError, ModelError, ModelInfo,
+    Session)
 from mobilenetv2_ros.backends.libdnn_abi import is_installed, LibdnnError, Library
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
@@ -182,14 +183,11 @@ def _read_input_layout(path: Path, properties: abi.TensorProperties) -> _InputLa
 
 def _count_scores(path: Path, properties: abi.TensorProperties) -> int:
     shape = properties.validShape.sizes()
-    count = int(np.prod(shape)) if shape else 0
     kind = _type_name(properties.tensorType)
     if kind not in _OUTPUT_TYPES:
         raise ModelError(f"model '{path}' has an output of type {kind}; expected one of "
                          f"{', '.join(_OUTPUT_TYPES)}")
-    if count < 2 or max(shape) != count:
-        raise ModelError(
-            f"model '{path}' has an output of shape {shape}; expected one list of class scores")
+    count = count_scores(path, shape)
     aligned = properties.alignedShape.sizes()
     fits = len(aligned) == len(shape) and all(a >= size for a, size in zip(aligned, shape))
     needed = int(np.prod(aligned)) * np.dtype(_OUTPUT_TYPES[kind]).itemsize

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Dict
 
 from mobilenetv2_ros.backends.base import (
-    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo, Session)
+    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo,
+    read_model_file, Session)
 from mobilenetv2_ros.backends.rgb_input import (
     count_engine_threads, find_layout, Quantisation, read_normalisation, RgbInput, TensorLayout)
 from mobilenetv2_ros.nv12 import Nv12
@@ -60,11 +61,7 @@ class _LiteRtBackend(Backend):
         self._path = path
         self._engine_threads = engine_threads
         self._normalisation = read_normalisation(path)
-        try:
-            # Read, not mapped: a file that is replaced while it is mapped kills the process.
-            self._content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"model '{path}' cannot be read: {error}") from None
+        self._content = read_model_file(path)
         interpreter = self._make_interpreter()
         self._layout = self._check_input(interpreter)
         self.info = ModelInfo(path.stem, self._layout.height, self._layout.width,

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from mobilenetv2_ros.backends.base import (
-    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo, Session)
+    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo,
+    read_model_file, Session)
 from mobilenetv2_ros.backends.rgb_input import (
     count_engine_threads, find_layout, Quantisation, read_normalisation, RgbInput)
 from mobilenetv2_ros.nv12 import Nv12
@@ -63,10 +64,7 @@ class _OnnxBackend(Backend):
         self._path = path
         self._engine_threads = engine_threads
         self._normalisation = read_normalisation(path)
-        try:
-            self._content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"model '{path}' cannot be read: {error}") from None
+        self._content = read_model_file(path)
         engine = self._make_engine()
         inputs, outputs = engine.get_inputs(), engine.get_outputs()
         if len(inputs) != 1 or inputs[0].type not in _INPUT_TYPES:

@@ -37,8 +37,8 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.overlay import describe, draw_classes
 from mobilenetv2_ros.ranking import RankedClass, ScoreRangeError
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, read_picture, view_picture)
-from mobilenetv2_ros.tools.pictures import Pixels, SourceError
+    add_model_options, opened_engine, parse_count, view_picture)
+from mobilenetv2_ros.tools.pictures import Pixels, read_photo, SourceError
 
 _DESCRIPTION = 'Classify picture files the way the node classifies a topic.'
 
@@ -196,7 +196,7 @@ def _handle(
 
 def _classify(engine: Engine, path: Path) -> Classified:
     try:
-        bgr = read_picture(path)
+        bgr = read_photo(path)
     except SourceError as error:
         raise PictureError(str(error)) from None
     start = time.perf_counter()

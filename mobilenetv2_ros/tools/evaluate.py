@@ -41,8 +41,8 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.tools.labelled_pictures import DatasetError, LabelledPicture, read_dataset
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, read_picture, view_picture)
-from mobilenetv2_ros.tools.pictures import SourceError
+    add_model_options, opened_engine, parse_count, view_picture)
+from mobilenetv2_ros.tools.pictures import read_photo, SourceError
 from tqdm import tqdm
 
 _DESCRIPTION = 'Measure top-1 and top-5 of a model over pictures whose class is known.'
@@ -191,7 +191,7 @@ def classify_all(classifiers: Sequence[Classifier],
 
 def _classify(classifier: Classifier, picture: LabelledPicture) -> Answer:
     try:
-        classes = classifier.classify(view_picture(read_picture(picture.path)))
+        classes = classifier.classify(view_picture(read_photo(picture.path)))
     except (SourceError, ImageMessageError) as error:
         return Answer(picture, [], str(error))
     return Answer(picture, [one.index for one in classes], '')

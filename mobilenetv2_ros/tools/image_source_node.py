@@ -25,19 +25,16 @@ from array import array
 from typing import Any, Callable, Optional, Tuple, Union
 
 import cv2
+from mobilenetv2_ros.input_qos import make_sensor_qos, OVERRIDABLE
 from mobilenetv2_ros.resources import share_folder
 from mobilenetv2_ros.tools.encode import encode, ENCODERS
 from mobilenetv2_ros.tools.pictures import parse_size, Pictures, Pixels, resize, SourceError
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import (
-    DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-_OVERRIDABLE = (QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
-                QoSPolicyKind.RELIABILITY)
 _TRANSPORTS = ('raw', 'compressed')
 _COMPRESSED_FORMATS = ('jpeg', 'png')
 
@@ -133,11 +130,9 @@ class ImageSource(Node):
         message_type, topic = (Image, topic) if is_raw else (
             CompressedImage, f'{topic}/compressed')
         # A fresh profile each time: overrides are written into it.
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.VOLATILE)
         return self.create_publisher(
-            message_type, topic, qos, qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
+            message_type, topic, make_sensor_qos(),
+            qos_overriding_options=QoSOverridingOptions(OVERRIDABLE.policy_kinds))
 
     def _declare(self, name: str, default: Any, description: str, **descriptor: Any) -> Any:
         return self.declare_parameter(name, default, ParameterDescriptor(

@@ -12,23 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the programs that classify picture files share: options, the engine, reading a picture."""
+"""What the programs that classify picture files share: options, the engine, a view."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Iterator
 
-import cv2
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS
 from mobilenetv2_ros.classifier import Settings
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import Header, ImageView
 from mobilenetv2_ros.nv12 import RESIZE_MODES
 from mobilenetv2_ros.process_setup import set_up_process
-from mobilenetv2_ros.tools.pictures import Pixels, read_photo, SourceError
+from mobilenetv2_ros.tools.pictures import Pixels
 
 _NO_HEADER = Header(0, 0, '')
 
@@ -80,19 +78,6 @@ def opened_engine(
         yield engine
     finally:
         engine.close()
-
-
-def read_picture(path: Path) -> Pixels:
-    """
-    Read a picture file.
-
-    :returns: uint8, shape (height, width, 3), BGR.
-    :raises SourceError: it is missing, no picture, or too large.
-    """
-    try:
-        return read_photo(path)
-    except cv2.error as error:
-        raise SourceError(f"'{path}' cannot be decoded: {error.err}") from None
 
 
 def view_picture(bgr: Pixels) -> ImageView:

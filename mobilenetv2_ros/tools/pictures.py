@@ -93,13 +93,15 @@ def read_photo(path: Path) -> Pixels:
     Read a picture file.
 
     :returns: uint8, shape (height, width, 3), BGR.
-    :raises SourceError: it is missing or no picture.
+    :raises SourceError: it is missing, no picture, or too large.
     """
     try:
         content = np.fromfile(path, np.uint8)
+        bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     except OSError as error:
         raise SourceError(f"'{path}' cannot be read: {error.strerror}") from None
-    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except cv2.error as error:
+        raise SourceError(f"'{path}' cannot be decoded: {error.err}") from None
     if bgr is None:
         raise SourceError(f"'{path}' is not a picture that OpenCV can read, or is damaged")
     return np.asarray(bgr, np.uint8)

@@ -31,8 +31,8 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from mobilenetv2_ros.backends.base import Backend, BackendError, Session
-from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, can_open_bin, open_backend
-from mobilenetv2_ros.resources import find_model
+from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, open_backend
+from mobilenetv2_ros.engine import choose_model
 import numpy as np
 
 _TIMEOUT = 10.0
@@ -144,7 +144,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print what the options ask for."""
-    path = find_model(options.model, has_bpu=can_open_bin())
+    path = choose_model(options.model)
     stop_burning = _start_burning() if options.busy else threading.Event()
     try:
         results = [result for threads in options.threads

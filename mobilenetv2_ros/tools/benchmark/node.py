@@ -33,8 +33,8 @@ import sys
 from typing import Any, Dict, Iterator, List, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError
-from mobilenetv2_ros.backends.registry import can_open_bin
-from mobilenetv2_ros.resources import find_model, large_image_environment
+from mobilenetv2_ros.engine import choose_model
+from mobilenetv2_ros.resources import large_image_environment
 from mobilenetv2_ros.tools.benchmark.load import ENCODINGS
 import numpy as np
 
@@ -75,7 +75,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print what the options ask for."""
-    model = find_model(options.model, has_bpu=can_open_bin()).resolve()
+    model = choose_model(options.model).resolve()
     ours = [sys.executable, '-m', f'{_PACKAGE}.main', '--ros-args', '-p', f'model_path:={model}',
             '-p', f'thread_count:={options.threads}']
     commands = {'node': ours}
