@@ -60,7 +60,10 @@ build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/lib
 	@cd test && ../$(PYTHON) -c 'import emulated_libdnn, pathlib; \
 	    emulated_libdnn.build(pathlib.Path("../build/emulated_libdnn"))'
 
-benchmark: build/emulated_libdnn/libdnn.so
+build/emulated_libdnn/bare_calls: test/emulated_libdnn/bare_calls.c build/emulated_libdnn/libdnn.so
+	@$(CC) -std=c11 -O2 -pthread $< -Lbuild/emulated_libdnn -ldnn -o $@
+
+benchmark: build/emulated_libdnn/bare_calls
 	@$(RUN) LD_LIBRARY_PATH=build/emulated_libdnn PYTHON=$(PYTHON) dev/benchmark.sh
 
 soak-backend: $(VENV)/installed.done

@@ -26,13 +26,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from functools import partial
 import os
 from pathlib import Path
 import random
 import sys
 import tempfile
 import threading
-from typing import Any, Callable, Counter as CounterOf, List, Optional, TypeVar
+from typing import Any, Callable, Counter as CounterOf, List, NoReturn, Optional, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
@@ -85,13 +86,31 @@ class CountingLibrary(abi.Library):
         try:
             super().call(name, *arguments)
         except abi.LibdnnError as error:
-            if error.code == INJECTED_CODE:
-                with self.lock:
-                    self.failures[name] += 1
-                # A task that is given up is waited for again, whatever that gives.
-                if name != 'hbDNNWaitTaskDone':
-                    self.in_thread.failed = name
+            self._note(error.code, name)
             raise
+
+    def bind(self, name: str, *arguments: Any) -> partial[int]:
+        """Bind a function to its first arguments, see the base class."""
+        return partial(self._call_bound, name, super().bind(name, *arguments))
+
+    def offer_again(self, code: int, name: str, *arguments: Any) -> NoReturn:
+        """Call a function that frees something and has refused, see the base class."""
+        self._note(code, name)
+        super().offer_again(code, name, *arguments)
+
+    def _call_bound(self, name: str, function: partial[int], *arguments: Any) -> int:
+        code = function(*arguments)
+        if name not in GIVEN_BACK:  # those come to offer_again
+            self._note(code, name)
+        return code
+
+    def _note(self, code: int, name: str) -> None:
+        if code == INJECTED_CODE:
+            with self.lock:
+                self.failures[name] += 1
+            # A task that is given up is waited for again, whatever that gives.
+            if name != 'hbDNNWaitTaskDone':
+                self.in_thread.failed = name
 
     @classmethod
     def take_failure(cls) -> str:

@@ -30,7 +30,7 @@ from ctypes import byref, c_char_p, c_int32, c_void_p, POINTER, pointer
 import os
 from pathlib import Path
 import threading
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, NoReturn, Optional
 
 from mobilenetv2_ros.backends import libdnn_abi as abi
 from mobilenetv2_ros.backends.base import (
@@ -81,7 +81,7 @@ class LibdnnBackend(Backend):
         """
         self._library = library
         self._packed = c_void_p()
-        self._unfinished = _Unfinished(library)
+        self._unfinished = _Unfinished()
         self._opened = ExitStack()
         files = (c_char_p * 1)(os.fsencode(path))
         try:
@@ -228,29 +228,49 @@ def _read_factors(path: Path, data: Any, length: int, count: int) -> NDArray[np.
     return np.array(data[:length], np.float32)
 
 
-class _Memory:
-    """The tensors of one frame in flight."""
+class _Frame:
+    """
+    What one frame in flight needs: its tensors, its task and the calls that make its way.
 
-    def __init__(self, library: Library, layout: _InputLayout, input_properties: Any,
-                 output_properties: Any) -> None:
-        self._library = library
+    The calls are bound once, since Python's part of a call costs more than what most of them do.
+    """
+
+    def __init__(self, backend: LibdnnBackend) -> None:
+        self._library = backend._library
         self._allocated = ExitStack()
-        self.input = abi.Tensor(properties=input_properties)
-        self.output = abi.Tensor(properties=output_properties)
+        self._input = abi.Tensor(properties=backend._input)
+        self._output = abi.Tensor(properties=backend._output)
+        self.task = c_void_p()
         try:
-            sizes = layout.plane_sizes()
-            if not layout.separate:
-                sizes = [max(sizes[0], input_properties.alignedByteSize)]
-            planes = [self._allocate(self.input, index, size) for index, size in enumerate(sizes)]
-            stored = self._allocate(self.output, 0, output_properties.alignedByteSize)
+            sizes = backend._layout.plane_sizes()
+            if not backend._layout.separate:
+                sizes = [max(sizes[0], backend._input.alignedByteSize)]
+            planes = [self._allocate(self._input, index, size) for index, size in enumerate(sizes)]
+            stored = self._allocate(self._output, 0, backend._output.alignedByteSize)
         except BaseException as error:
             _close_after(error, self.free)
             raise
-        self.nv12 = layout.view(planes)
-        self.stored = _view_valid(stored, output_properties)
-        self.input_flushes = [pointer(self.input.sysMem[index]) for index in range(len(sizes))]
-        self.output_flush = pointer(self.output.sysMem[0])
-        self.outputs = pointer(pointer(self.output))
+        self.nv12 = backend._layout.view(planes)
+        self.read_scores = _make_reader(
+            _view_valid(stored, backend._output), backend._dequantise)
+        self._bind_calls(backend._model, len(sizes))
+
+    def _bind_calls(self, model: c_void_p, plane_count: int) -> None:
+        bind = self._library.bind
+        self.clean_input = [
+            bind('hbSysFlushMem', byref(self._input.sysMem[index]), abi.FLUSH_CLEAN)
+            for index in range(plane_count)]
+        self.infer = bind(
+            'hbDNNInfer', byref(self.task), byref(pointer(self._output)), byref(self._input),
+            model, byref(abi.InferCtrlParam()))
+        self.wait = bind('hbDNNWaitTaskDone', self.task)
+        self.invalidate_output = bind(
+            'hbSysFlushMem', byref(self._output.sysMem[0]), abi.FLUSH_INVALIDATE)
+        self._release = bind('hbDNNReleaseTask', self.task)
+
+    def release_task(self) -> None:
+        if code := self._release():
+            self._library.offer_again(code, 'hbDNNReleaseTask', self.task)
 
     def free(self) -> None:
         self._allocated.close()
@@ -261,6 +281,14 @@ class _Memory:
         self._allocated.callback(self._library.give_back, 'hbSysFreeMem', memory)
         address = memory.contents.virAddr
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
+def _make_reader(stored: NDArray[Any], dequantise: Dequantiser) -> Callable[[], Scores]:
+    """Make the function that returns the real scores, shape (scores,), of an output."""
+    if stored.flags.c_contiguous:
+        flat = stored.reshape(-1)
+        return lambda: dequantise(flat)
+    return lambda: dequantise(stored.reshape(-1))
 
 
 def _view_valid(stored: NDArray[np.uint8], properties: abi.TensorProperties) -> NDArray[Any]:
@@ -276,91 +304,82 @@ class _LibdnnSession(Session):
 
     def __init__(self, backend: LibdnnBackend) -> None:
         self._backend = backend
-        self._call = backend._library.call
-        self._give_back = backend._library.give_back
-        self._control = abi.InferCtrlParam()
-        self._memory: Optional[_Memory] = self._allocate()
+        self._unfinished = backend._unfinished
+        self._frame: Optional[_Frame] = _Frame(backend)
 
     @property
     def input(self) -> Nv12:  # noqa: A003
-        return self._own_memory().nv12
+        return self._own_frame().nv12
 
     def run(self, timeout: float) -> Scores:
-        self._backend._unfinished.check_room()
-        memory = self._own_memory()
-        task = self._start(memory)
-        self._finish(task, memory, timeout)
-        return self._backend._dequantise(memory.stored.reshape(-1))
+        self._unfinished.check_room()
+        frame = self._own_frame()
+        for clean in frame.clean_input:
+            if code := clean():
+                raise LibdnnError('hbSysFlushMem', code)
+        frame.task.value = None
+        if code := frame.infer():
+            raise LibdnnError('hbDNNInfer', code)
+        if code := frame.wait(_to_milliseconds(timeout)):
+            self._give_up(frame, code, timeout)
+        flush_code = frame.invalidate_output()
+        frame.release_task()
+        if flush_code:
+            raise LibdnnError('hbSysFlushMem', flush_code)
+        return frame.read_scores()
 
     def close(self) -> None:
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.free()
+        frame, self._frame = self._frame, None
+        if frame is not None:
+            frame.free()
 
-    def _own_memory(self) -> _Memory:
-        """Return the memory; new one if the BPU may still write to the last."""
-        if self._memory is None:
-            self._memory = self._allocate()
-        return self._memory
+    def _own_frame(self) -> _Frame:
+        """Return the frame; a new one if the BPU may still write to the last."""
+        if self._frame is None:
+            self._frame = _Frame(self._backend)
+        return self._frame
 
-    def _allocate(self) -> _Memory:
-        backend = self._backend
-        return _Memory(backend._library, backend._layout, backend._input, backend._output)
-
-    def _start(self, memory: _Memory) -> c_void_p:
-        for plane in memory.input_flushes:
-            self._call('hbSysFlushMem', plane, abi.FLUSH_CLEAN)
-        task = c_void_p()
-        self._call('hbDNNInfer', byref(task), memory.outputs, byref(memory.input),
-                   self._backend._model, byref(self._control))
-        return task
-
-    def _finish(self, task: c_void_p, memory: _Memory, timeout: float) -> None:
-        milliseconds = max(1, round(timeout * 1000))
-        try:
-            self._call('hbDNNWaitTaskDone', task, milliseconds)
-        except LibdnnError as error:
-            timed_out = error.code == abi.ERROR_TIMEOUT
-            if timed_out or not _is_over(self._call, task, milliseconds):
-                # The BPU may still write: the next picture needs memory of its own.
-                self._memory = None
-                self._backend._unfinished.add(task, memory)
-            else:
-                self._give_back('hbDNNReleaseTask', task)
-            if timed_out:
-                raise InferenceTimeoutError(
-                    f'the BPU did not answer within inference_timeout, {timeout:g} s: {error}'
-                ) from None
-            raise
-        try:
-            self._call('hbSysFlushMem', memory.output_flush, abi.FLUSH_INVALIDATE)
-        finally:
-            self._give_back('hbDNNReleaseTask', task)
+    def _give_up(self, frame: _Frame, code: int, timeout: float) -> NoReturn:
+        """Part with a task whose wait failed, and tell."""
+        error = LibdnnError('hbDNNWaitTaskDone', code)
+        timed_out = code == abi.ERROR_TIMEOUT
+        if timed_out or not _is_over(frame, _to_milliseconds(timeout)):
+            # The BPU may still write: the next picture needs memory of its own.
+            self._frame = None
+            self._unfinished.add(frame)
+        else:
+            frame.release_task()
+        if timed_out:
+            raise InferenceTimeoutError(
+                f'the BPU did not answer within inference_timeout, {timeout:g} s: {error}')
+        raise error
 
 
-def _is_over(call: Callable[..., None], task: c_void_p, wait_ms: int) -> bool:
+def _to_milliseconds(timeout: float) -> int:
+    return int(timeout * 1000) or 1  # 0 would wait for ever
+
+
+def _is_over(frame: _Frame, wait_ms: int) -> bool:
     """
     Tell whether the BPU has let go of a task.
 
     A wait may fail while the task still runs: only the second failure counts.
     """
     for _ in range(2):
-        try:
-            call('hbDNNWaitTaskDone', task, wait_ms)
+        code = frame.wait(wait_ms)
+        if not code:
             return True
-        except LibdnnError as error:
-            if error.code == abi.ERROR_TIMEOUT:
-                return False
+        if code == abi.ERROR_TIMEOUT:
+            return False
     return True
 
 
 class _Unfinished:
-    """Overdue tasks and the memory that the BPU may still write to, until they are done."""
+    """Overdue frames, whose memory the BPU may still write to, until they are done."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._overdue: List[Tuple[c_void_p, _Memory]] = []
+        self._overdue: List[_Frame] = []
 
     def check_room(self) -> None:
         """
@@ -377,29 +396,29 @@ class _Unfinished:
                     f'{len(self._overdue)} inferences never finished: the BPU hangs; restart the '
                     'board if reopening the model does not help')
 
-    def add(self, task: c_void_p, memory: _Memory) -> None:
+    def add(self, frame: _Frame) -> None:
         with self._lock:
-            self._overdue.append((task, memory))
+            self._overdue.append(frame)
             self._reclaim()
 
     def close(self) -> None:
         """Give everything back, also what the BPU has not finished."""
         with self._lock, ExitStack() as stack:
             overdue, self._overdue = self._overdue, []
-            for task, memory in overdue:
-                stack.callback(self._give_back, task, memory)
-            for task, _ in overdue:
-                _is_over(self._library.call, task, _LAST_WAIT_MS)
+            for frame in overdue:
+                stack.callback(_give_back, frame)
+            for frame in overdue:
+                _is_over(frame, _LAST_WAIT_MS)
 
     def _reclaim(self) -> None:
-        for one in list(self._overdue):
-            task, memory = one
-            if _is_over(self._library.call, task, wait_ms=1):
-                self._overdue.remove(one)
-                self._give_back(task, memory)
+        for frame in list(self._overdue):
+            if _is_over(frame, wait_ms=1):
+                self._overdue.remove(frame)
+                _give_back(frame)
 
-    def _give_back(self, task: c_void_p, memory: _Memory) -> None:
-        try:
-            self._library.give_back('hbDNNReleaseTask', task)
-        finally:
-            memory.free()
+
+def _give_back(frame: _Frame) -> None:
+    try:
+        frame.release_task()
+    finally:
+        frame.free()

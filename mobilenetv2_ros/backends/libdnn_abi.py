@@ -24,8 +24,9 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_char_p, c_float, c_int32, c_int64, c_int8, c_uint32, c_uint64, c_uint8
 from ctypes import c_void_p, POINTER, Structure
+from functools import partial
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NoReturn, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError, BackendMissingError
 
@@ -167,9 +168,10 @@ class Library:
         short = ctypes.PyDLL(path)
         slow = short if hold_gil else ctypes.CDLL(path)
         self._functions: Dict[str, Any] = {}
+        self._views = {name: slow if name in _SLOW_FUNCTIONS else short for name in _FUNCTIONS}
         for name, argument_types in _FUNCTIONS.items():
             try:
-                function = getattr(slow if name in _SLOW_FUNCTIONS else short, name)
+                function = getattr(self._views[name], name)
             except AttributeError:
                 raise BackendMissingError(
                     f"'{path}' has no function {name}; expected libdnn 1.x of the package "
@@ -183,9 +185,19 @@ class Library:
 
         :raises LibdnnError: it returned another code than 0.
         """
-        code = self._functions[name](*arguments)
-        if code:
+        if code := self._functions[name](*arguments):
             raise LibdnnError(name, code)
+
+    def bind(self, name: str, *arguments: Any) -> partial[int]:
+        """
+        Bind a function to its first arguments, for calls that come with every frame.
+
+        Types are not checked at the call, which would take longer than the call itself.
+
+        :param arguments: ctypes objects of the types of this function.
+        :return: calls the function with these and further arguments; returns its code.
+        """
+        return partial(self._views[name][name], *arguments)
 
     def give_back(self, name: str, *arguments: Any) -> None:
         """
@@ -193,13 +205,20 @@ class Library:
 
         :raises LibdnnError: it refused, be it only the first time.
         """
-        try:
-            self.call(name, *arguments)
-        except LibdnnError:
-            for _ in range(_GIVE_BACK_ATTEMPTS - 1):
-                if not self._functions[name](*arguments):
-                    break
-            raise
+        if code := self._functions[name](*arguments):
+            self.offer_again(code, name, *arguments)
+
+    def offer_again(self, code: int, name: str, *arguments: Any) -> NoReturn:
+        """
+        Call a function that frees something and has refused; then tell.
+
+        :param code: what it returned.
+        :raises LibdnnError: always.
+        """
+        for _ in range(_GIVE_BACK_ATTEMPTS - 1):
+            if not self._functions[name](*arguments):
+                break
+        raise LibdnnError(name, code)
 
 
 def is_installed() -> bool:
