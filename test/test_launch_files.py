@@ -18,15 +18,17 @@ from __future__ import annotations
 
 from pathlib import Path
 import tempfile
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from mobilenetv2_ros.parameters import PARAMETERS
+from mobilenetv2_ros.resources import large_image_environment
 import pytest
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OF_CLASSIFY = {row.name for row in PARAMETERS} | {
-    'image', 'params_file', 'namespace', 'log_level', 'respawn', 'use_sim_time'}
+    'image', 'params_file', 'namespace', 'log_level', 'respawn', 'use_sim_time', 'cameras',
+    'large_image_transport'}
 OF_DEMO = OF_CLASSIFY | {'source', 'rate', 'encoding', 'size'}
 
 
@@ -46,10 +48,15 @@ def describe(name: str) -> Any:
 
 
 def evaluate(name: str, **arguments: str) -> Dict[str, Any]:
+    """Return the actions that start nodes, by the name of the node's executable."""
+    return {node.node_executable: node for node in evaluate_all(name, **arguments)}
+
+
+def evaluate_all(name: str, **arguments: str) -> List[Any]:
     """
     Evaluate a launch file as ros2 launch does, up to the point where processes would start.
 
-    :returns: the actions that start nodes, by the name of the node's executable.
+    :returns: the actions that start nodes.
     """
     description = describe(name)
     from launch import LaunchContext
@@ -57,13 +64,13 @@ def evaluate(name: str, **arguments: str) -> Dict[str, Any]:
 
     context = LaunchContext()
     context.launch_configurations.update(arguments)
-    nodes: Dict[str, Any] = {}
+    nodes: List[Any] = []
     waiting = [description]
     while waiting:
         entity = waiting.pop(0)
         if isinstance(entity, Node):
             entity._perform_substitutions(context)
-            nodes[entity.node_executable] = entity
+            nodes.append(entity)
         else:
             waiting[:0] = entity.visit(context) or []
     return nodes
@@ -116,6 +123,23 @@ def test_names_topics_and_log_level() -> None:
     assert words[words.index('--log-level') + 1] == 'warn'
 
 
+@pytest.mark.parametrize('namespace, cameras, expected', [
+    ('', '[front,rear]', ['/front/mobilenetv2', '/rear/mobilenetv2']),
+    ('robot', '[front, rear]', ['/robot/front/mobilenetv2', '/robot/rear/mobilenetv2']),
+    ('robot', '', ['/robot/mobilenetv2'])])
+def test_each_camera_has_a_node(namespace: str, cameras: str, expected: List[str]) -> None:
+    nodes = evaluate_all('classify', namespace=namespace, cameras=cameras, top_k='3')
+    assert [node.node_name for node in nodes] == expected
+    assert all(overrides(node) == {'top_k': 3} for node in nodes)
+
+
+@pytest.mark.parametrize('wanted', [True, False])
+def test_the_transport_for_large_images_can_be_left_out(wanted: bool) -> None:
+    node = evaluate('classify', large_image_transport=str(wanted).lower())['classifier_node']
+    names = {''.join(part.text for part in name) for name, _ in node.additional_env or []}
+    assert names == (set(large_image_environment()) if wanted else set())
+
+
 def test_the_demo_gives_the_source_its_types_and_the_topic() -> None:
     nodes = evaluate(
         'demo', source='0', rate='5', size='64x48', encoding='nv12', namespace='front',
@@ -134,6 +158,7 @@ def test_the_demo_gives_the_source_its_types_and_the_topic() -> None:
     ('classify', {'top_k': 'many'}, "top_k 'many' is not usable; expected int such as 5"),
     ('classify', {'score_threshold': 'x'}, "score_threshold 'x' is not usable; expected float"),
     ('classify', {'params_file': '/missing.yaml'}, "params_file '/missing.yaml' does not exist"),
+    ('classify', {'cameras': 'front'}, "cameras 'front' is not usable; expected a list of names"),
     ('classify', {'backend': 'gpu'}, 'Argument "backend" provided value "gpu" is not valid'),
     ('classify', {'autostart': 'maybe'}, 'Argument "autostart" provided value "maybe"'),
     ('demo', {'rate': 'fast'}, "rate 'fast' is not usable; expected a number such as 1.0")])
