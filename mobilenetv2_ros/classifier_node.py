@@ -119,7 +119,7 @@ class ClassifierNode(LifecycleNode):
             self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
-        self._receiver = Receiver(self, self._input, self._pipeline.put)
+        self._receiver = Receiver(self, self._input, self._pipeline.put, self._pipeline.fail)
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 
@@ -194,7 +194,7 @@ class ClassifierNode(LifecycleNode):
 
     def _report(self, error: Exception) -> None:
         self._recorder.record_failure(error)
-        self._troubles.report(type(error).__name__, f'picture not classified: {error}')
+        self._troubles.report(type(error).__name__, f'picture not classified: {str(error) or repr(error)}')
 
     def _report_overlay(self, error: Exception) -> None:
         self._troubles.report('overlay', f'overlay not drawn: {error}')

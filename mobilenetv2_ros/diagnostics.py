@@ -159,7 +159,7 @@ class ActivityRecorder:
         """Remember why a picture was not classified."""
         with self._lock:
             self._engine_failures += isinstance(error, (BackendError, ScoreRangeError))
-            self._last_failure = str(error)
+            self._last_failure = str(error) or repr(error)  # MemoryError says nothing
 
     def take(self, counters: Counters, latencies: List[float], lost: int) -> Activity:
         """

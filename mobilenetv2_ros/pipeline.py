@@ -100,6 +100,13 @@ class _NewestFrameQueue(Generic[Item]):
             self._changed.notify()
             return is_full
 
+    def count_arrival(self) -> None:
+        """Count a frame that came but could not be put."""
+        arrival = time.monotonic_ns()
+        with self._changed:
+            self.received += 1
+            self.last_arrival = arrival
+
     def get(self) -> Optional[_Frame[Item]]:
         """Wait for the next frame; None when the queue has been closed."""
         with self._changed:
@@ -153,6 +160,10 @@ class _InOrderOutput(Generic[Result]):
                 self._let_out(self._early.pop(self._next))
                 self._next += 1
 
+    def fail(self, error: Exception) -> None:
+        with self._lock:
+            self._count_failure(error)
+
     def _let_out(self, outcome: _Outcome[Result]) -> None:
         error = outcome.error
         if error is None:
@@ -164,6 +175,9 @@ class _InOrderOutput(Generic[Result]):
                 return
             except Exception as publish_error:  # noqa: B902, a lost result must not end a worker
                 error = publish_error
+        self._count_failure(error)
+
+    def _count_failure(self, error: Exception) -> None:
         self.failed += 1
         self._report(error)
 
@@ -197,6 +211,11 @@ class Pipeline(Generic[Item, Result]):
         :returns: at once, and whether a frame had to be dropped for it.
         """
         return self._queue.put(item)
+
+    def fail(self, error: Exception) -> None:
+        """Count and report a frame that failed before it could be put, whatever its place."""
+        self._queue.count_arrival()
+        self._output.fail(error)
 
     def stop(self) -> None:
         """Drop the frames that wait, let the ones under way finish and end the workers."""

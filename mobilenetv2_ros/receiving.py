@@ -20,7 +20,8 @@ faster than the engine keeps the interpreter busy with pictures that are dropped
 from theirs. rclpy's events executor even queues an event for each, without a limit. This thread
 waits for its one subscription, and pauses when the pictures are too many; the middleware then
 keeps the newest ones and drops the others without Python's help. It uses rclpy's wait set as
-``rclpy.wait_for_message`` does, the same from Humble on.
+``rclpy.wait_for_message`` does, the same from Humble on. What cannot be taken, for example because
+there is no memory for it, is reported, and the thread goes on.
 """
 
 from __future__ import annotations
@@ -37,25 +38,35 @@ _FOR_EVER = -1
 _PAUSE = 0.0005
 """Seconds between two messages when there are too many; half of the BPU's time for a frame."""
 
+_PAUSE_AFTER_FAILURE = 0.05
+"""Seconds; what fails at once may do so again, and must not keep the processor busy."""
+
+
+class ReceivingError(Exception):
+    """A message could not be taken; the text says why."""
+
 
 class Receiver:
     """Take the messages of a raw subscription that no executor knows."""
 
     def __init__(self, node: Node, subscription: Subscription,
-                 put: Callable[[bytes], bool]) -> None:
+                 put: Callable[[bytes], bool], report: Callable[[ReceivingError], None]) -> None:
         """
         Start the thread.
 
         :param subscription: made with ``raw=True`` and kept from the node's executor.
         :param put: takes each message; returns whether there are too many.
+        :param report: called for each message that cannot be taken.
         """
         self._subscription = subscription
         self._put = put
+        self._report = report
         context: Any = node.context.handle
         self._wait_set = _rclpy.WaitSet(1, 1, 0, 0, 0, 0, context)
         self._wake = _rclpy.GuardCondition(context)
         self._stopped = False
         self._last_numbers: Dict[bytes, int] = {}
+        self._untaken = 0
         self.lost = 0
         """Messages that the middleware dropped, where it numbers them (Kilted and later)."""
         self._thread = threading.Thread(target=self._run, name='receiver', daemon=True)
@@ -74,8 +85,14 @@ class Receiver:
         handle = self._subscription.handle
         with handle, self._wake, self._wait_set:
             while not self._stopped:
-                self._wait(handle)
-                self._take_all(handle)
+                try:
+                    self._wait(handle)
+                    self._take_all(handle)
+                except Exception as error:  # noqa: B902, later messages may be fine
+                    self._untaken += 1
+                    self._report(ReceivingError(
+                        f'it could not be taken from the middleware: {str(error) or repr(error)}'))
+                    time.sleep(_PAUSE_AFTER_FAILURE)
 
     def _wait(self, handle: Any) -> None:
         self._wait_set.clear_entities()
@@ -101,4 +118,7 @@ class Receiver:
         source = bytes(publisher['data'])
         last = self._last_numbers.get(source, number - 1)
         self._last_numbers[source] = number
-        self.lost += max(0, number - last - 1)
+        if number - last > 1:
+            # Those that could not be taken are missing here too, but have been reported.
+            self.lost += max(0, number - last - 1 - self._untaken)
+            self._untaken = 0

@@ -250,6 +250,18 @@ def test_failing_publish_is_reported_and_counted_as_failed() -> None:
     assert bench.counts() == (3, 0, 1, 2, 0)
 
 
+def test_a_frame_that_never_came_in_is_counted_and_reported() -> None:
+    bench = Bench(1)
+    bench.start(0)
+    bench.pipeline.fail(MemoryError('no room'))
+    assert [str(error) for error in bench.errors] == ['no room']
+    assert bench.counts() == (2, 0, 1, 0, 0)
+    assert bench.pipeline.counters.last_arrival is not None
+    bench.release(0)
+    bench.wait_for(lambda: bench.published == [0])
+    bench.pipeline.stop()
+
+
 def test_publish_is_called_by_one_thread_at_a_time() -> None:
     inside = threading.Lock()
     overlaps: List[int] = []

@@ -128,7 +128,7 @@ class LoadGenerator:
     def _receive(self, message_type: Any, topic: str, take: Callable[[bytes], bool]) -> Receiver:
         subscription = self.node.create_subscription(
             message_type, topic, lambda message: None, 100, raw=True)
-        return Receiver(self.node, subscription, take)
+        return Receiver(self.node, subscription, take, _report)
 
     def _publish_for(self, seconds: float, rate: float) -> int:
         """Publish and return how many."""
@@ -178,6 +178,10 @@ class LoadGenerator:
                            'max': float(latencies.max())},
             'cpu_us_per_frame': cpu / max(1, results) * 1e6, 'cpu_percent': cpu / took * 100,
             'rss_mb': process.memory_info().rss / 2 ** 20}
+
+
+def _report(error: Exception) -> None:
+    print(f'load: a message is lost: {error}', file=sys.stderr)
 
 
 def _address(message: bytes) -> int:
