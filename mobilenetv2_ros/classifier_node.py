@@ -194,7 +194,8 @@ class ClassifierNode(LifecycleNode):
 
     def _report(self, error: Exception) -> None:
         self._recorder.record_failure(error)
-        self._troubles.report(type(error).__name__, f'picture not classified: {str(error) or repr(error)}')
+        self._troubles.report(
+            type(error).__name__, f'picture not classified: {str(error) or repr(error)}')
 
     def _report_overlay(self, error: Exception) -> None:
         self._troubles.report('overlay', f'overlay not drawn: {error}')

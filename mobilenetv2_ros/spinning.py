@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 
+from mobilenetv2_ros.trouble_log import TroubleLog
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -36,16 +37,32 @@ class Spinner:
         """Add the node to an executor of its own."""
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
+        self._troubles = TroubleLog(node.get_logger().error)
         self._stopped = False
         self._lock = threading.Lock()
 
     def spin(self) -> None:
-        """Work until :meth:`stop`, or until ROS is shut down."""
+        """
+        Work until :meth:`stop`, or until ROS is shut down.
+
+        What a callback raises is told and does not end the node: in Humble the service of the
+        lifecycle raises when it is asked for a transition that does not fit the state.
+        """
         try:
             while rclpy.ok() and not self._stopped:
-                self._executor.spin_once()
+                self._spin_once()
         except ExternalShutdownException:
             pass
+
+    def _spin_once(self) -> None:
+        try:
+            self._executor.spin_once()
+        except ExternalShutdownException:
+            raise
+        except Exception as error:  # noqa: B902, no request may end the node
+            kind = type(error).__name__
+            self._troubles.report(
+                kind, f'a service or timer failed and was skipped: {kind}: {error}')
 
     def stop(self) -> None:
         """Let :meth:`spin` return; from any thread, before or after it, any number of times."""
