@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from mobilenetv2_ros.image_message import ImageMessageError, ImageView
+from mobilenetv2_ros.image_message import ImageMessageError, ImageView, shorten
 import numpy as np
 
 
@@ -36,7 +36,7 @@ def decode_by_cv_bridge(view: ImageView) -> ImageView:
     :raises UnsupportedEncodingError: cv_bridge is not installed or refuses the encoding.
     :raises ImageMessageError: a row is shorter than its pixels.
     """
-    name = view.encoding[:40]
+    name = shorten(view.encoding)
     try:
         import cv_bridge
     except ImportError as error:
@@ -46,12 +46,12 @@ def decode_by_cv_bridge(view: ImageView) -> ImageView:
     bridge = cv_bridge.CvBridge()
     try:
         bgr = bridge.imgmsg_to_cv2(_compact(view, bridge), 'bgr8')
-    except (cv_bridge.CvBridgeError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, ImageMessageError):
-            raise
+    except ImageMessageError:
+        raise
+    except Exception as error:  # noqa: B902, who knows what it raises for anyone's encodings
         raise UnsupportedEncodingError(
-            f"encoding '{name}' is not supported: cv_bridge says '{error}'; let the camera "
-            'publish bgr8, nv12 or mono8') from None
+            f"encoding '{name}' is not supported: cv_bridge says '{shorten(str(error), 200)}'; "
+            'let the camera publish bgr8, nv12 or mono8') from None
     pixels = np.ascontiguousarray(bgr, np.uint8)
     height, width = pixels.shape[:2]
     return view._replace(height=height, width=width, encoding='bgr8', step=3 * width,
@@ -70,8 +70,8 @@ def _compact(view: ImageView, bridge: Any) -> ImageView:
     used = view.width * channels * sample.itemsize
     if view.step < used:
         raise ImageMessageError(
-            f'a {view.width}x{view.height} {view.encoding} picture needs rows of at least {used} '
-            f'bytes, but step is {view.step}')
+            f'a {view.width}x{view.height} {shorten(view.encoding)} picture needs rows of at '
+            f'least {used} bytes, but step is {view.step}')
     rows = view.data[:view.step * view.height].reshape(view.height, view.step)[:, :used]
     samples = np.ascontiguousarray(rows).view(sample).astype(sample.newbyteorder('='))
     return view._replace(is_bigendian=sys.byteorder == 'big', step=used,

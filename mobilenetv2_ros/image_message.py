@@ -159,8 +159,8 @@ def parse_image(message: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageVi
     check_size(width, height, max_pixels)
     if step * height > data.size:
         raise ImageMessageError(
-            f'a {width}x{height} {encoding} picture of {step} bytes a row needs {step * height} '
-            f'bytes, but data has {data.size}')
+            f'a {width}x{height} {shorten(encoding)} picture of {step} bytes a row needs '
+            f'{step * height} bytes, but data has {data.size}')
     return ImageView(header, height, width, encoding, is_bigendian, step, data)
 
 
@@ -176,7 +176,8 @@ def parse_compressed_image(message: bytes) -> CompressedView:
     format_name = reader.read_string('format')
     data = reader.read_bytes('data')
     if not data.size:
-        raise ImageMessageError(f"a compressed picture of format '{format_name}' has no data")
+        raise ImageMessageError(
+            f"a compressed picture of format '{shorten(format_name)}' has no data")
     return CompressedView(header, format_name, data)
 
 
@@ -192,3 +193,12 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageMessageError(
             f'a picture of {width}x{height} is larger than the {max_pixels} pixels that '
             'max_image_pixels allows')
+
+
+def shorten(text: str, length: int = 40) -> str:
+    """
+    Make a text from a message fit for a sentence: it may be long or hold line breaks.
+
+    :param length: of the text that is kept; characters that cannot be printed are escaped.
+    """
+    return repr(text[:length])[1:-1]
