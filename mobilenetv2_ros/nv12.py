@@ -48,6 +48,9 @@ _LETTERBOX_LUMA = 125
 
 _NEUTRAL_CHROMA = 128
 
+_LONGEST_THIN_MOSAIC = 1 << 16
+"""Pixels; the border makes a Bayer picture of one column five times as large."""
+
 _LIMITED_LUMA = 219 / 255, 16.0
 _LIMITED_CHROMA = 224 / 255, 128 - 128 * 224 / 255
 """Factor and offset from full to limited range."""
@@ -248,6 +251,10 @@ def _bayer(to_bgr: int) -> Writer:
         mosaic = _rows(view, 0, view.height, view.width, 1)[:, :, 0]
         border = 0 if min(mosaic.shape) >= 3 else 2
         if border:
+            if max(mosaic.shape) > _LONGEST_THIN_MOSAIC:
+                raise ImageMessageError(
+                    f'a {view.width}x{view.height} {view.encoding} picture is too thin; a Bayer '
+                    'picture of that length needs at least 3 pixels across')
             # OpenCV leaves less than 3x3 pixels black; an even border keeps the mosaic's phase.
             mosaic = np.asarray(cv2.copyMakeBorder(
                 mosaic, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
