@@ -183,7 +183,7 @@ def test_what_is_told_is_one_short_line(text: str) -> None:
 @pytest.mark.parametrize('width, height', [(MAX_PIXELS, 1), (1, MAX_PIXELS), (256, 256)])
 def test_memory_is_in_proportion_to_the_largest_picture(
         encoding: str, width: int, height: int) -> None:
-    """numpy's and OpenCV's arrays in Python are counted; both sides make room for planes."""
+    """Arrays of numpy and OpenCV in Python are counted; both sides make room for planes."""
     view = ImageView(pictures.HEADER, height, width, encoding, False, 4 * width,
                      np.zeros(12 * MAX_PIXELS, np.uint8))
     converter = Nv12Converter()
