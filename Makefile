@@ -56,11 +56,13 @@ test: lint
 	@$(RUN) $(PYTHON) -m pytest test
 
 # A stand-in for the BPU: the library that libdnn.so is looked for in, and a model for it.
-build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/libdnn.c
+build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/libdnn.c \
+        test/emulated_libdnn/hb_dnn.h
 	@cd test && ../$(PYTHON) -c 'import emulated_libdnn, pathlib; \
 	    emulated_libdnn.build(pathlib.Path("../build/emulated_libdnn"))'
 
-build/emulated_libdnn/bare_calls: test/emulated_libdnn/bare_calls.c build/emulated_libdnn/libdnn.so
+build/emulated_libdnn/bare_calls: test/emulated_libdnn/bare_calls.c \
+        build/emulated_libdnn/libdnn.so
 	@$(CC) -std=c11 -O2 -pthread $< -Lbuild/emulated_libdnn -ldnn -o $@
 
 benchmark: build/emulated_libdnn/bare_calls

@@ -19,8 +19,10 @@ cd "$(dirname "$0")/.."
 model=test/emulated_libdnn/mobilenetv2_224x224_nv12.bin
 measure() { "$PYTHON" -m mobilenetv2_ros.tools.benchmark "$@"; echo; }
 
-for threads in 1 2 4 8; do build/emulated_libdnn/bare_calls $model $threads 5; done
-measure backend --model $model --threads 1,2,4,8 --compare-gil
+for threads in 1 2 4 8; do
+    build/emulated_libdnn/bare_calls $model $threads 5
+    measure backend --model $model --threads $threads --compare-gil
+done
 measure backend --model $model --threads 4 --busy
 for case in '--rate flood' '--encoding bgr8 --size 640x480 --rate flood' \
         '--encoding nv12 --size 1920x1080 --rate 60' '--encoding bgr8 --size 640x480 --rate 30'; do

@@ -40,7 +40,7 @@ from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace
 from mobilenetv2_ros.pipeline import Pipeline
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.receiving import Receiver
-from mobilenetv2_ros.trouble_log import TroubleLog
+from mobilenetv2_ros.trouble_log import describe, TroubleLog
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -194,8 +194,7 @@ class ClassifierNode(LifecycleNode):
 
     def _report(self, error: Exception) -> None:
         self._recorder.record_failure(error)
-        self._troubles.report(
-            type(error).__name__, f'picture not classified: {str(error) or repr(error)}')
+        self._troubles.report(type(error).__name__, f'picture not classified: {describe(error)}')
 
     def _report_overlay(self, error: Exception) -> None:
         self._troubles.report('overlay', f'overlay not drawn: {error}')

@@ -25,6 +25,7 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.image_message import ImageView
 from mobilenetv2_ros.pipeline import Counters
 from mobilenetv2_ros.ranking import ScoreRangeError
+from mobilenetv2_ros.trouble_log import describe
 import numpy as np
 
 _SILENT_SECONDS = 2.0
@@ -159,7 +160,7 @@ class ActivityRecorder:
         """Remember why a picture was not classified."""
         with self._lock:
             self._engine_failures += isinstance(error, (BackendError, ScoreRangeError))
-            self._last_failure = str(error) or repr(error)  # MemoryError says nothing
+            self._last_failure = describe(error)
 
     def take(self, counters: Counters, latencies: List[float], lost: int) -> Activity:
         """

@@ -30,6 +30,7 @@ import threading
 import time
 from typing import Any, Callable, Dict
 
+from mobilenetv2_ros.trouble_log import describe
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 from rclpy.subscription import Subscription
@@ -91,7 +92,7 @@ class Receiver:
                 except Exception as error:  # noqa: B902, later messages may be fine
                     self._untaken += 1
                     self._report(ReceivingError(
-                        f'it could not be taken from the middleware: {str(error) or repr(error)}'))
+                        f'it could not be taken from the middleware: {describe(error)}'))
                     time.sleep(_PAUSE_AFTER_FAILURE)
 
     def _wait(self, handle: Any) -> None:

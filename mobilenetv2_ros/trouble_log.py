@@ -21,6 +21,11 @@ import time
 from typing import Callable, Dict
 
 
+def describe(error: Exception) -> str:
+    """Return an error's own words, or what it is if it has none, as a ``MemoryError``."""
+    return str(error) or repr(error)
+
+
 class TroubleLog:
     """
     Pass the first message of a kind on at once, then at most one in a period, with a count.

@@ -21,7 +21,7 @@ import itertools
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, Union
 
-import cv2
+from hostile_pictures import compress
 from lifecycle_msgs.srv import ChangeState, GetState
 from node_process import PATIENCE_SECONDS
 import numpy as np
@@ -279,9 +279,7 @@ def make_compressed(pixels: Any, form: str = 'jpeg') -> CompressedImage:
     :param pixels: bgr8.
     :param form: ``jpeg`` or ``png``.
     """
-    done, encoded = cv2.imencode(f'.{form}', pixels)
-    assert done
-    return wrap_compressed(encoded.tobytes(), form)
+    return wrap_compressed(compress(pixels, form), form)
 
 
 def wrap_compressed(data: bytes, form: str = 'jpeg') -> CompressedImage:

@@ -21,6 +21,7 @@ import struct
 from typing import Any, Iterator
 
 import cv2
+from hostile_pictures import compress
 from mobilenetv2_ros.compressed_image import decode_compressed
 from mobilenetv2_ros.image_message import CompressedView, Header, ImageMessageError, ImageView
 from mobilenetv2_ros.nv12 import place, RESIZE_MODES
@@ -29,12 +30,6 @@ import pictures
 import pytest
 
 HEADER = Header(12, 34, 'camera')
-
-
-def compress(bgr: Any, form: str, *options: int) -> bytes:
-    done, encoded = cv2.imencode(f'.{form}', bgr, list(options))
-    assert done
-    return encoded.tobytes()
 
 
 def decode(data: bytes, mode: str = 'stretch', max_pixels: int = 50_000_000,

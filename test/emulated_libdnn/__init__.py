@@ -15,8 +15,8 @@
 """
 An emulated libdnn for tests: the BPU of an RDK X5 on any machine that has a C compiler.
 
-`libdnn.c` holds the library, with the vendor's binary interface, and explains what it models. This
-module builds it, steers it and watches it:
+`libdnn.c` holds the library and explains what it models, `hb_dnn.h` the vendor's binary interface.
+This module builds it, steers it and watches it:
 
     library = build(tmp_path)
     emulator = load(library)              # the same instance that the code under test opens
@@ -43,6 +43,7 @@ from typing import Any
 import numpy as np
 
 SOURCE = Path(__file__).with_name('libdnn.c')
+HEADER = Path(__file__).with_name('hb_dnn.h')
 #: A model file with the properties of the vendor's mobilenetv2_224x224_nv12.bin.
 MODEL = Path(__file__).with_name('mobilenetv2_224x224_nv12.bin')
 COMPILER_OPTIONS = ('-std=c11', '-O2', '-g', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra')
@@ -59,12 +60,13 @@ def build(folder: Path) -> Path:
     """
     Compile the emulated library with the system's C compiler: $CC, or cc.
 
-    :param folder: where libdnn.so is put; a library there that is newer than its source is kept.
+    :param folder: where libdnn.so is put; a library there that is newer than its sources is kept.
     :return: the path of libdnn.so.
     :raises RuntimeError: there is no compiler, or it fails.
     """
     library = folder / 'libdnn.so'
-    if library.exists() and library.stat().st_mtime > SOURCE.stat().st_mtime:
+    changed = max(one.stat().st_mtime for one in (SOURCE, HEADER))
+    if library.exists() and library.stat().st_mtime > changed:
         return library
     compiler = shlex.split(os.environ.get('CC', '')) or ['cc']
     if shutil.which(compiler[0]) is None:

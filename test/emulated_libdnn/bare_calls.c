@@ -14,7 +14,6 @@
  * limitations under the License.
  */
 
-
 /*
  * The calls that a frame needs, from C: what the library itself takes of the calling threads' CPU.
  *
@@ -36,43 +35,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CACHE_INVALIDATE = 1, CACHE_CLEAN = 2, MAX_THREADS = 32, TIMEOUT_MS = 10000 };
+#include "hb_dnn.h"
 
-typedef struct {
-  uint64_t phyAddr;
-  void *virAddr;
-  uint32_t memSize;
-} hbSysMem;
-
-typedef struct {
-  int32_t unused[34];
-  int32_t alignedByteSize;
-  int32_t stride[8];
-  int32_t padding;
-} hbDNNTensorProperties;
-
-typedef struct {
-  hbSysMem sysMem[4];
-  hbDNNTensorProperties properties;
-} hbDNNTensor;
-
-typedef struct {
-  int32_t unused[8];
-} hbDNNInferCtrlParam;
-
-_Static_assert(sizeof(hbDNNTensor) == 272, "as in libdnn.c");
-
-int32_t hbDNNInitializeFromFiles(void **packed, const char **files, int32_t count);
-int32_t hbDNNGetModelNameList(const char ***names, int32_t *count, void *packed);
-int32_t hbDNNGetModelHandle(void **model, void *packed, const char *name);
-int32_t hbDNNGetInputTensorProperties(hbDNNTensorProperties *p, void *model, int32_t index);
-int32_t hbDNNGetOutputTensorProperties(hbDNNTensorProperties *p, void *model, int32_t index);
-int32_t hbDNNInfer(void **task, hbDNNTensor **outputs, const hbDNNTensor *inputs, void *model,
-                   hbDNNInferCtrlParam *control);
-int32_t hbDNNWaitTaskDone(void *task, int32_t timeout_ms);
-int32_t hbDNNReleaseTask(void *task);
-int32_t hbSysAllocCachedMem(hbSysMem *mem, uint32_t size);
-int32_t hbSysFlushMem(hbSysMem *mem, int32_t flag);
+enum { MAX_THREADS = 32, TIMEOUT_MS = 10000 };
 
 static void *model;
 static atomic_bool stop;
@@ -98,7 +63,7 @@ static double now(clockid_t clock) {
 }
 
 static void run_frame(hbDNNTensor *input, hbDNNTensor *output) {
-  hbDNNInferCtrlParam control = {{0}};
+  hbDNNInferCtrlParam control = {0};
   void *task = NULL;
   CALL(hbSysFlushMem, &input->sysMem[0], CACHE_CLEAN);
   CALL(hbDNNInfer, &task, &output, input, model, &control);
