@@ -42,7 +42,7 @@ from emulated_libdnn import build, Emulator, fingerprint_class, load, write_mode
 from mobilenetv2_ros.backends import libdnn_abi as abi  # noqa: E402
 from mobilenetv2_ros.backends.base import (  # noqa: E402
     Backend, BackendError, InferenceTimeoutError, Session)
-from mobilenetv2_ros.backends.libdnn import LibdnnBackend  # noqa: E402
+from mobilenetv2_ros.backends.libdnn import free_haunted, LibdnnBackend  # noqa: E402
 from mobilenetv2_ros.process_setup import set_up_process  # noqa: E402
 from mobilenetv2_ros.ranking import Scores  # noqa: E402
 import numpy as np  # noqa: E402
@@ -148,6 +148,7 @@ class Soak:
             print(f'{self._started:>9} inferences, {resident / 2**20:.1f} MiB resident',
                   flush=True)
             after_warm_up = after_warm_up or resident
+        self._attempt('memory not freed', free_haunted)
         if resident - after_warm_up > MOST_GROWTH:
             self.violations.append(
                 f'memory grew by {(resident - after_warm_up) / 2**20:.1f} MiB after the first '
@@ -166,6 +167,7 @@ class Soak:
             thread.start()
         for thread in threads:
             thread.join()
+        self._attempt('memory not freed', backend.settle)
         self._attempt('model closed with an error', backend.close)
 
     def _work(self, backend: Backend, seed: int) -> None:

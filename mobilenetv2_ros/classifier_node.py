@@ -29,7 +29,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.classifier import Classifier
 from mobilenetv2_ros.compressed_image import decode_compressed
-from mobilenetv2_ros.diagnostics import ActivityRecorder, judge, make_status, tabulate
+from mobilenetv2_ros.diagnostics import (
+    ActivityRecorder, ENGINE_FAILURES, judge, make_status, tabulate)
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import ImageView, parse_compressed_image, parse_image
 from mobilenetv2_ros.input_qos import (
@@ -40,6 +41,7 @@ from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace
 from mobilenetv2_ros.pipeline import Pipeline
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.receiving import Receiver
+from mobilenetv2_ros.recovery import Recovery, Steps
 from mobilenetv2_ros.trouble_log import describe, TroubleLog
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -71,6 +73,8 @@ class ClassifierNode(LifecycleNode):
         self._pipeline: Optional[Pipeline[bytes, ClassifiedPicture]] = None
         self._input: Optional[Subscription] = None
         self._receiver: Optional[Receiver] = None
+        self._recovery: Optional[Recovery] = None
+        self._is_ending = False
         self._recorder = ActivityRecorder()
         self._parameters_now = declare_parameters(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -85,6 +89,10 @@ class ClassifierNode(LifecycleNode):
         """Whether the node is to configure and activate itself."""
         return self._parameters_now.autostart
 
+    def give_up_waiting(self) -> None:
+        """Let nothing wait for the engine any more, because the node ends; from any thread."""
+        self._is_ending = True
+
     # Transitions. rclpy swallows what they raise, so each failure is told here.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -93,7 +101,7 @@ class ClassifierNode(LifecycleNode):
         try:
             self._engine = Engine(
                 lambda: self._parameters_now.settings, values.model_path, values.labels_path,
-                values.backend, values.thread_count)
+                values.backend, values.thread_count, self._is_cancelled)
         except (BackendError, LabelError, ScoreRangeError) as error:
             self.get_logger().error(f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -108,11 +116,14 @@ class ClassifierNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, then subscribe."""
-        assert self._engine is not None
+        try:
+            engine = self._open_again()
+        except ENGINE_FAILURES as error:
+            self.get_logger().error(f'cannot activate: {error}')
+            return TransitionCallbackReturn.FAILURE
         self._recorder = ActivityRecorder()
-        self._pipeline = Pipeline(
-            [self._make_work(classifier) for classifier in self._engine.classifiers],
-            self._publish, self._report)
+        self._recovery = self._make_recovery(engine)
+        self._pipeline = Pipeline(self._make_works(engine), self._publish, self._report)
         try:
             self._input = self._subscribe()
         except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
@@ -168,6 +179,35 @@ class ClassifierNode(LifecycleNode):
             raw=True, qos_overriding_options=OVERRIDABLE,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
+    def _open_again(self) -> Engine:
+        """Return the engine; open it if the node was deactivated while it was down."""
+        if self._engine is None:
+            raise BackendError(
+                'the engine hangs while it is being reopened; clean the node up and configure it')
+        if not self._engine.is_open:
+            self._engine.reopen()
+        return self._engine
+
+    def _make_recovery(self, engine: Engine) -> Recovery:
+        def suspend() -> None:
+            assert self._pipeline is not None
+            self._pipeline.stop()
+
+        def resume() -> None:
+            assert self._pipeline is not None
+            self._pipeline.resume(self._make_works(engine))
+
+        return Recovery(
+            Steps(suspend, engine.reopen, resume, lambda: self._close(engine)),
+            self.get_logger().error, self.get_logger().info)
+
+    def _is_cancelled(self) -> bool:
+        recovery = self._recovery
+        return self._is_ending or recovery is not None and recovery.wants_workers_back
+
+    def _make_works(self, engine: Engine) -> List[Callable[[bytes], ClassifiedPicture]]:
+        return [self._make_work(classifier) for classifier in engine.classifiers]
+
     def _make_work(self, classifier: Classifier) -> Callable[[bytes], ClassifiedPicture]:
         read = (self._read_compressed if self._parameters_now.image_transport == 'compressed'
                 else self._read_raw)
@@ -191,10 +231,15 @@ class ClassifierNode(LifecycleNode):
         assert self._outputs is not None
         self._outputs.publish(result, self._parameters_now.class_id_format)
         self._recorder.record_picture(result.picture)
+        assert self._recovery is not None
+        self._recovery.record_success()
 
     def _report(self, error: Exception) -> None:
         self._recorder.record_failure(error)
         self._troubles.report(type(error).__name__, f'picture not classified: {describe(error)}')
+        if isinstance(error, ENGINE_FAILURES):
+            assert self._recovery is not None
+            self._recovery.record_failure(describe(error))
 
     def _report_overlay(self, error: Exception) -> None:
         self._troubles.report('overlay', f'overlay not drawn: {error}')
@@ -207,22 +252,27 @@ class ClassifierNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         level, message, values = DiagnosticStatus.OK, 'no model open', {}
         if self._engine is not None:
-            message = 'a model is open, but the node is not active'
+            message = ('a model is open, but the node is not active' if self._engine.is_open else
+                       'the node is not active; to activate it opens the model that failed again')
             values = {'backend': self._engine.backend.kind, 'model': str(self._engine.model_path),
                       'workers': str(len(self._engine.classifiers))}
-        if self._pipeline and self._input and self._receiver:
+        if self._pipeline and self._input and self._receiver and self._recovery:
             topic = self._input.topic_name
             activity = self._recorder.take(
                 self._pipeline.counters, self._pipeline.take_latencies(), self._receiver.lost)
             if not activity.recent.received:
                 self._warn_of_mismatches(self._input)
-            level, message = judge(activity, topic, self.count_publishers(topic))
+            level, message = judge(
+                activity, topic, self.count_publishers(topic), self._recovery.outage)
             values.update(tabulate(activity))
+            values['reopenings of the engine'] = str(self._recovery.reopenings)
         status = make_status(self.get_fully_qualified_name(), level, message, values)
         self._diagnostics.publish(DiagnosticArray(
             header=Header(stamp=self.get_clock().now().to_msg()), status=[status]))
 
     def _stop_classifying(self) -> None:
+        if self._recovery is not None and not self._recovery.stop():
+            self._engine = None  # its thread closes it when the call that hangs returns
         if self._receiver is not None:
             self._receiver.stop()
             self._receiver = None
@@ -232,6 +282,7 @@ class ClassifierNode(LifecycleNode):
         if self._pipeline is not None:
             self._pipeline.stop()
             self._pipeline = None
+        self._recovery = None
 
     def _release(self) -> None:
         self._stop_classifying()
@@ -240,10 +291,13 @@ class ClassifierNode(LifecycleNode):
             self._outputs = None
         if self._engine is not None:
             engine, self._engine = self._engine, None
-            try:
-                engine.close()
-            except BackendError as error:
-                self.get_logger().warning(f'the model did not close cleanly: {error}')
+            self._close(engine)
+
+    def _close(self, engine: Engine) -> None:
+        try:
+            engine.close()
+        except BackendError as error:
+            self.get_logger().warning(f'the model did not close cleanly: {error}')
 
     def _on_parameters(self, changed: List[Parameter]) -> SetParametersResult:
         refusal = find_refusal(

@@ -25,6 +25,7 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.image_message import ImageView
 from mobilenetv2_ros.pipeline import Counters
 from mobilenetv2_ros.ranking import ScoreRangeError
+from mobilenetv2_ros.recovery import Outage
 from mobilenetv2_ros.trouble_log import describe
 import numpy as np
 
@@ -35,6 +36,10 @@ _DROPPED_PART = 0.1
 """What may be dropped without a warning; a loaded machine misses a frame now and then."""
 
 NO_COUNTERS = Counters(0, 0, 0, 0, 0, None)
+
+
+ENGINE_FAILURES = BackendError, ScoreRangeError
+"""What a picture fails with for which it is not to blame."""
 
 
 class PictureInfo(NamedTuple):
@@ -71,15 +76,20 @@ class Activity(NamedTuple):
     last_failure: str
 
 
-def judge(activity: Activity, topic: str, publishers: int) -> Tuple[bytes, str]:
+def judge(activity: Activity, topic: str, publishers: int,
+          outage: Optional[Outage] = None) -> Tuple[bytes, str]:
     """
     Decide how an active node is doing.
 
     :param topic: of the pictures.
     :param publishers: how many there are on it.
+    :param outage: of the engine, if there is one.
     :returns: level of ``DiagnosticStatus`` and the reason.
     """
     recent, total = activity.recent, activity.total
+    if outage is not None:
+        level = DiagnosticStatus.WARN if outage.is_open else DiagnosticStatus.ERROR
+        return level, outage.describe(time.monotonic())
     if total.last_arrival is None:
         return DiagnosticStatus.STALE, (
             f"no picture yet on '{topic}', which has {publishers} publisher(s)")
@@ -159,7 +169,7 @@ class ActivityRecorder:
     def record_failure(self, error: Exception) -> None:
         """Remember why a picture was not classified."""
         with self._lock:
-            self._engine_failures += isinstance(error, (BackendError, ScoreRangeError))
+            self._engine_failures += isinstance(error, ENGINE_FAILURES)
             self._last_failure = describe(error)
 
     def take(self, counters: Counters, latencies: List[float], lost: int) -> Activity:

@@ -16,13 +16,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
-from mobilenetv2_ros.backends.base import Session
+from mobilenetv2_ros.backends.base import BackendError, ModelError, Session
 from mobilenetv2_ros.backends.registry import AUTO, can_open_bin, open_backend
-from mobilenetv2_ros.classifier import Classifier, probe, Settings
+from mobilenetv2_ros.classifier import Classifier, probe, ScoreMeaning, Settings
 from mobilenetv2_ros.labels import Labels, read_labels
 from mobilenetv2_ros.resources import find_labels, find_model
 
@@ -41,7 +41,8 @@ class Engine:
     """Owns the backend and its sessions from opening to :meth:`close`."""
 
     def __init__(self, settings: Callable[[], Settings], model_path: str = '',
-                 labels_path: str = '', backend: str = AUTO, session_count: int = 0) -> None:
+                 labels_path: str = '', backend: str = AUTO, session_count: int = 0,
+                 is_cancelled: Optional[Callable[[], bool]] = None) -> None:
         """
         Open a model and try it once.
 
@@ -50,23 +51,38 @@ class Engine:
         :param labels_path: empty for ImageNet's.
         :param backend: one of :data:`mobilenetv2_ros.backends.registry.BACKENDS`.
         :param session_count: pictures at the same time, 0 for the backend's default.
+        :param is_cancelled: see :attr:`mobilenetv2_ros.backends.base.Backend.is_cancelled`.
         :raises LabelError: the labels cannot be read.
         :raises BackendError: the model cannot be opened or does not work.
         """
         self.labels_path = find_labels(labels_path)
         self.labels: Labels = read_labels(self.labels_path)
         self.model_path: Path = choose_model(model_path)
-        self.backend, count = open_backend(self.model_path, backend, session_count)
+        self._settings = settings
+        self._is_cancelled = is_cancelled
         self._opened = ExitStack()
-        self._opened.callback(self.backend.close)
-        try:
-            sessions = [self._open_session() for _ in range(count)]
-            meaning = probe(
-                self.backend, sessions[0], self.labels, settings().inference_timeout)
-        except BaseException:
+        self._meaning: Optional[ScoreMeaning] = None
+        self._open(backend, session_count)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the classifiers can be used."""
+        return self._is_open
+
+    def reopen(self) -> None:
+        """
+        Close the model and open its file again, with the same engine and the same labels.
+
+        If it fails the engine stays closed and can be reopened later. No classifier may be at
+        work; there are new ones afterwards.
+
+        :raises BackendError: the model cannot be opened, does not work, or gives other scores than
+            before.
+        :raises ScoreRangeError: it gives NaN or infinite scores.
+        """
+        with suppress(BackendError):  # what cannot be freed must not keep the rest from working
             self.close()
-            raise
-        self.classifiers = [Classifier(session, meaning, settings) for session in sessions]
+        self._open(self.backend.kind, len(self.classifiers))
 
     def close(self) -> None:
         """
@@ -74,7 +90,35 @@ class Engine:
 
         :raises BackendError: something could not be freed; all the rest has been.
         """
+        self._is_open = False
         self._opened.close()
+
+    def _open(self, kind: str, session_count: int) -> None:
+        self.backend, count = open_backend(self.model_path, kind, session_count)
+        self._opened.callback(self.backend.close)
+        if self._is_cancelled is not None:
+            self.backend.is_cancelled = self._is_cancelled
+        try:
+            sessions = [self._open_session() for _ in range(count)]
+            meaning = self._probe(sessions[0])
+            self.backend.settle()
+        except BaseException:
+            with suppress(BackendError):  # the first error is the one to tell
+                self.close()
+            raise
+        self.classifiers = [Classifier(session, meaning, self._settings) for session in sessions]
+        self._is_open = True
+
+    def _probe(self, session: Session) -> ScoreMeaning:
+        """Try the model; what its scores mean is found out once, when the engine is sound."""
+        meaning = probe(self.backend, session, self.labels, self._settings().inference_timeout)
+        if self._meaning is None:
+            self._meaning = meaning
+        if meaning != self._meaning:
+            raise ModelError(
+                f"model '{self.model_path}' gives scores of another kind than before; if the file "
+                'was replaced, clean up and configure the node')
+        return meaning
 
     def _open_session(self) -> Session:
         session = self.backend.open_session()

@@ -64,11 +64,12 @@ def _run() -> int:
 
     def stop(reason: str) -> None:
         node.get_logger().info(f'{reason}: stopping')
+        node.give_up_waiting()
         spinner.stop()
 
     call_on_stop_signal(stop)
     try:
-        if node.autostart and not _bring_up(node):
+        if node.autostart and not _bring_up(node) and not spinner.is_stopped:
             return 1
         spinner.spin()
         return 0

@@ -126,6 +126,10 @@ class _NewestFrameQueue(Generic[Item]):
             self._items.clear()
             self._changed.notify_all()
 
+    def open(self) -> None:  # noqa: A003
+        with self._changed:
+            self._closed = False
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -198,11 +202,7 @@ class Pipeline(Generic[Item, Result]):
         """
         self._queue: _NewestFrameQueue[Item] = _NewestFrameQueue(len(work))
         self._output: _InOrderOutput[Result] = _InOrderOutput(publish, report)
-        self._threads = [
-            threading.Thread(target=self._run, args=(one,), name=f'worker_{number}', daemon=True)
-            for number, one in enumerate(work)]
-        for thread in self._threads:
-            thread.start()
+        self._start(work)
 
     def put(self, item: Item) -> bool:
         """
@@ -223,6 +223,15 @@ class Pipeline(Generic[Item, Result]):
         for thread in self._threads:
             thread.join()
 
+    def resume(self, work: Sequence[Callable[[Item], Result]]) -> None:
+        """
+        Go on after :meth:`stop`; the frames that came meanwhile have been dropped.
+
+        :param work: as at the start, for as many workers.
+        """
+        self._queue.open()
+        self._start(work)
+
     @property
     def counters(self) -> Counters:
         """The counters now; each is exact, their sum may miss a frame that is under way."""
@@ -236,6 +245,13 @@ class Pipeline(Generic[Item, Result]):
         """Return the times from arrival to result, in seconds, since this was last called."""
         latencies = self._output.latencies
         return [latencies.popleft() * 1e-9 for _ in range(len(latencies))]
+
+    def _start(self, work: Sequence[Callable[[Item], Result]]) -> None:
+        self._threads = [
+            threading.Thread(target=self._run, args=(one,), name=f'worker_{number}', daemon=True)
+            for number, one in enumerate(work)]
+        for thread in self._threads:
+            thread.start()
 
     def _run(self, work: Callable[[Item], Result]) -> None:
         while (frame := self._queue.get()) is not None:

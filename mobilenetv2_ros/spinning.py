@@ -41,6 +41,11 @@ class Spinner:
         self._stopped = False
         self._lock = threading.Lock()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether :meth:`stop` has been called."""
+        return self._stopped
+
     def spin(self) -> None:
         """
         Work until :meth:`stop`, or until ROS is shut down.

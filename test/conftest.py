@@ -23,7 +23,7 @@ import sys
 from typing import Callable, Dict, Iterator, List, NamedTuple, Protocol, TYPE_CHECKING
 
 from emulated_libdnn import build, Emulator, load
-from mobilenetv2_ros.backends import libdnn_abi
+from mobilenetv2_ros.backends import libdnn, libdnn_abi
 import pytest
 from tiny_models import write_onnx
 
@@ -79,6 +79,7 @@ def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     emulator.set('serial_us', 0)
     monkeypatch.setattr(libdnn_abi, 'LIBRARY_FOLDERS', (str(libdnn_folder),))
     yield emulator
+    libdnn.free_haunted()
     leaks = count_leaks(emulator)
     errors = emulator.network_errors
     emulator.set_network(None)

@@ -69,13 +69,19 @@ def wait_until(reached: Callable[[], bool], what: Callable[[], str] = lambda: ''
 class NodeProcess:
     """The node and all that it writes to its standard error."""
 
-    def __init__(self, command: Sequence[str], environment: Dict[str, str]) -> None:
-        """Start it, as the leader of a process group of its own."""
+    def __init__(self, command: Sequence[str], environment: Dict[str, str],
+                 is_steered: bool = False) -> None:
+        """
+        Start it, as the leader of a process group of its own.
+
+        :param is_steered: for :meth:`tell` and :meth:`ask`.
+        """
         self.lines: List[str] = []
         self._process = subprocess.Popen(
             command, cwd=CHECKOUT, env={**os.environ, **environment}, encoding='utf-8',
-            errors='replace', start_new_session=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            errors='replace', start_new_session=True,
+            stdin=subprocess.PIPE if is_steered else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if is_steered else subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.usage = psutil.Process(self._process.pid)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -109,6 +115,18 @@ class NodeProcess:
     def wait_until_active(self, count: int = 1) -> None:
         """Wait until it says that it classifies, the ``count``-th time."""
         self.wait_for_line('classifying', count)
+
+    def tell(self, line: str) -> None:
+        """Steer ``run_node_on_emulated_bpu.py``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f'{line}\n')
+        self._process.stdin.flush()
+
+    def ask(self, key: str) -> float:
+        """Ask ``run_node_on_emulated_bpu.py`` for a counter of the emulator."""
+        self.tell(f'get {key}')
+        assert self._process.stdout is not None
+        return float(self._process.stdout.readline())
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -176,10 +194,29 @@ class NodeStarter:
         return self.run(
             *program, '--ros-args', *arguments, *write_parameters(values), **environment)
 
+    def on_emulated_bpu(self, library: Path, report: Path, faults: str = '',
+                        **parameters: object) -> NodeProcess:
+        """
+        Start a node that can be steered, see ``run_node_on_emulated_bpu.py``.
+
+        :param library: the folder of the emulated libdnn.so.
+        :param report: the emulator writes its counters there at the end.
+        :param faults: settings of the emulator from the start, ``key=value,key=value``.
+        """
+        folders = [str(library), *filter(None, [os.environ.get('LD_LIBRARY_PATH')])]
+        return self._start(
+            ['test/run_node_on_emulated_bpu.py', '--hurry', '--ros-args', *write_parameters(parameters)],
+            {'LD_LIBRARY_PATH': ':'.join(folders), 'EMULATED_LIBDNN': faults,
+             'EMULATED_LIBDNN_REPORT': str(report), 'PYTHONPATH': str(CHECKOUT)}, is_steered=True)
+
     def run(self, *arguments: str, **environment: str) -> NodeProcess:
         """Start Python with arguments."""
+        return self._start(arguments, environment)
+
+    def _start(self, arguments: Sequence[str], environment: Dict[str, str],
+               is_steered: bool = False) -> NodeProcess:
         node = NodeProcess(
-            [sys.executable, *arguments], {**self._environment, **environment})
+            [sys.executable, *arguments], {**self._environment, **environment}, is_steered)
         self._started.append(node)
         return node
 

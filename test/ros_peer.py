@@ -87,11 +87,15 @@ class Peer:
             assert time.monotonic() < deadline, f'waited in vain; {what}'
             self._executor.spin_once(timeout_sec=0.05)
 
-    def spin_for(self, seconds: float) -> None:
-        """Receive messages for a time in which nothing is expected."""
+    def spin_for(self, seconds: float, step: float = 0.05) -> None:
+        """
+        Receive messages for a time in which nothing is expected.
+
+        :param step: seconds by which it may take longer.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self._executor.spin_once(timeout_sec=0.05)
+            self._executor.spin_once(timeout_sec=step)
 
     # Topics
 

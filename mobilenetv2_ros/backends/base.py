@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
@@ -45,6 +45,10 @@ class ModelError(BackendError):
 
 class InferenceTimeoutError(BackendError):
     """An inference did not finish in time."""
+
+
+class InferenceCancelledError(BackendError):
+    """An inference was given up on request; see :attr:`Backend.is_cancelled`."""
 
 
 class ModelInfo(NamedTuple):
@@ -78,12 +82,17 @@ class Session(ABC):
         :param timeout: seconds to wait for the engine, where it can be waited for in part.
         :returns: float32, shape (score_count,), valid until the next run.
         :raises InferenceTimeoutError: the engine did not answer in time.
+        :raises InferenceCancelledError: :attr:`Backend.is_cancelled` said so during a long wait.
         :raises BackendError: it failed otherwise.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Give the memory back; the session cannot be used any more."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Backend(ABC):
@@ -97,12 +106,22 @@ class Backend(ABC):
     notice: str = ''
     """What the user should be told at start; empty if all is as it should be."""
 
+    is_cancelled: Callable[[], bool] = staticmethod(_never)
+    """Asked now and then by sessions that can wait in part: whether to give a long wait up."""
+
     @abstractmethod
     def open_session(self) -> Session:
         """
         Make a session.
 
         :raises BackendError: the engine has no memory for it, or fails.
+        """
+
+    def settle(self) -> None:
+        """
+        Free what models that were closed before had to leave; an inference has just succeeded.
+
+        :raises BackendError: something could not be freed.
         """
 
     @abstractmethod

@@ -30,12 +30,13 @@ from ctypes import byref, c_char_p, c_int32, c_void_p, POINTER, pointer
 import os
 from pathlib import Path
 import threading
+import time
 from typing import Any, Callable, List, NamedTuple, NoReturn, Optional
 
 from mobilenetv2_ros.backends import libdnn_abi as abi
 from mobilenetv2_ros.backends.base import (
-    Backend, check_input_size, count_scores, InferenceTimeoutError, ModelError, ModelInfo,
-    Session)
+    Backend, check_input_size, count_scores, InferenceCancelledError, InferenceTimeoutError,
+    ModelError, ModelInfo, Session)
 from mobilenetv2_ros.backends.libdnn_abi import is_installed, LibdnnError, Library
 from mobilenetv2_ros.nv12 import Nv12
 from mobilenetv2_ros.ranking import Scores
@@ -52,7 +53,12 @@ _MAX_UNFINISHED = 8
 """Inferences that may be overdue at the same time; libdnn keeps 32 tasks at most."""
 
 _LAST_WAIT_MS = 200
-"""How long a task that is overdue is waited for when the model is closed."""
+"""How long tasks that are overdue are waited for, all together, when the model is closed."""
+
+_SLICE = 0.2
+"""Seconds of a wait after which a request to give it up is looked for."""
+
+_SLICE_MS = int(_SLICE * 1000)
 
 
 def open_model(path: Path, session_count: int) -> Backend:
@@ -83,6 +89,8 @@ class LibdnnBackend(Backend):
         self._packed = c_void_p()
         self._unfinished = _Unfinished()
         self._opened = ExitStack()
+        self._opened.callback(library.give_back_refused)
+        library.give_back_refused()
         files = (c_char_p * 1)(os.fsencode(path))
         try:
             library.call('hbDNNInitializeFromFiles', byref(self._packed), files, 1)
@@ -113,6 +121,9 @@ class LibdnnBackend(Backend):
 
     def close(self) -> None:
         self._opened.close()
+
+    def settle(self) -> None:
+        free_haunted()
 
     def _find_only_name(self, path: Path) -> bytes:
         names, count = POINTER(c_char_p)(), c_int32()
@@ -320,8 +331,8 @@ class _LibdnnSession(Session):
         frame.task.value = None
         if code := frame.infer():
             raise LibdnnError('hbDNNInfer', code)
-        if code := frame.wait(_to_milliseconds(timeout)):
-            self._give_up(frame, code, timeout)
+        if code := frame.wait(_SLICE_MS if timeout > _SLICE else _to_milliseconds(timeout)):
+            self._wait_on(frame, code, timeout)
         flush_code = frame.invalidate_output()
         frame.release_task()
         if flush_code:
@@ -339,20 +350,37 @@ class _LibdnnSession(Session):
             self._frame = _Frame(self._backend)
         return self._frame
 
+    def _wait_on(self, frame: _Frame, code: int, timeout: float) -> None:
+        """Wait for what is left of the timeout after the first slice has failed with a code."""
+        left = timeout - _SLICE
+        while code == abi.ERROR_TIMEOUT and left > 0:
+            if self._backend.is_cancelled():
+                self._put_aside(frame)
+                raise InferenceCancelledError(
+                    'the BPU has not answered yet and is no longer waited for: the node stops '
+                    'classifying or reopens the model')
+            code = frame.wait(_to_milliseconds(min(left, _SLICE)))
+            left -= _SLICE
+        if code:
+            self._give_up(frame, code, timeout)
+
     def _give_up(self, frame: _Frame, code: int, timeout: float) -> NoReturn:
         """Part with a task whose wait failed, and tell."""
         error = LibdnnError('hbDNNWaitTaskDone', code)
         timed_out = code == abi.ERROR_TIMEOUT
-        if timed_out or not _is_over(frame, _to_milliseconds(timeout)):
-            # The BPU may still write: the next picture needs memory of its own.
-            self._frame = None
-            self._unfinished.add(frame)
+        if timed_out or not _is_over(frame, _SLICE_MS):
+            self._put_aside(frame)
         else:
             frame.release_task()
         if timed_out:
             raise InferenceTimeoutError(
                 f'the BPU did not answer within inference_timeout, {timeout:g} s: {error}')
         raise error
+
+    def _put_aside(self, frame: _Frame) -> None:
+        """Leave the BPU the memory that it may still write to; the next picture gets another."""
+        self._frame = None
+        self._unfinished.add(frame)
 
 
 def _to_milliseconds(timeout: float) -> int:
@@ -363,15 +391,13 @@ def _is_over(frame: _Frame, wait_ms: int) -> bool:
     """
     Tell whether the BPU has let go of a task.
 
-    A wait may fail while the task still runs: only the second failure counts.
+    A wait may fail while the task still runs: only a failure of the task itself counts, and only
+    the second time. Of all others nobody knows.
     """
-    for _ in range(2):
+    code = frame.wait(wait_ms)
+    if code and code != abi.ERROR_TIMEOUT:
         code = frame.wait(wait_ms)
-        if not code:
-            return True
-        if code == abi.ERROR_TIMEOUT:
-            return False
-    return True
+    return code in (0, abi.ERROR_TASK_FAILED)
 
 
 class _Unfinished:
@@ -402,19 +428,46 @@ class _Unfinished:
             self._reclaim()
 
     def close(self) -> None:
-        """Give everything back, also what the BPU has not finished."""
+        """Give everything back but memory that the BPU may still write to."""
         with self._lock, ExitStack() as stack:
             overdue, self._overdue = self._overdue, []
+            deadline = time.monotonic() + _LAST_WAIT_MS / 1000
             for frame in overdue:
-                stack.callback(_give_back, frame)
-            for frame in overdue:
-                _is_over(frame, _LAST_WAIT_MS)
+                left = max(0.0, deadline - time.monotonic())
+                if _is_over(frame, _to_milliseconds(left)):
+                    stack.callback(frame.free)
+                else:
+                    _HAUNTED.append(frame)
+                stack.callback(frame.release_task)
+            for frame in _HAUNTED[:-_MAX_HAUNTED]:
+                _HAUNTED.remove(frame)
+                stack.callback(frame.free)
 
     def _reclaim(self) -> None:
         for frame in list(self._overdue):
             if _is_over(frame, wait_ms=1):
                 self._overdue.remove(frame)
                 _give_back(frame)
+
+
+_HAUNTED: List[_Frame] = []
+"""Memory that the BPU may still write to though its model is closed. In the hands of another
+session it would make a late answer that session's; it is freed when a later task is done, since
+the BPU takes tasks in order."""
+
+_MAX_HAUNTED = 32
+"""Frames; a BPU that hangs for days must not cost more and more, so the oldest are freed."""
+
+
+def free_haunted() -> None:
+    """
+    Free the memory that late tasks of closed models could still write to, now that none can.
+
+    :raises LibdnnError: some could not be freed, and will be offered again.
+    """
+    with ExitStack() as stack:
+        while _HAUNTED:
+            stack.callback(_HAUNTED.pop().free)
 
 
 def _give_back(frame: _Frame) -> None:

@@ -26,6 +26,7 @@ from ctypes import c_char_p, c_float, c_int32, c_int64, c_int8, c_uint32, c_uint
 from ctypes import c_void_p, POINTER, Structure
 from functools import partial
 import os
+import threading
 from typing import Any, Dict, List, NoReturn, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError, BackendMissingError
@@ -39,7 +40,7 @@ TYPE_NAMES = ('Y', 'NV12', 'NV12_SEPARATE', 'YUV444', 'RGB', 'BGR', 'S4', 'U4', 
               'S16', 'U16', 'F32', 'S32', 'U32', 'F64', 'S64', 'U64')
 QUANTI_NONE, QUANTI_SHIFT, QUANTI_SCALE = 0, 1, 2
 FLUSH_INVALIDATE, FLUSH_CLEAN = 1, 2
-ERROR_TIMEOUT = -6000008
+ERROR_TIMEOUT, ERROR_TASK_FAILED = -6000008, -6000012
 
 _ERRORS: Dict[int, Tuple[str, str]] = {
     -6000001: ('invalid argument', 'the library may be of another version than 1.x'),
@@ -152,6 +153,29 @@ class LibdnnError(BackendError):
         self.code = code
 
 
+class _Refused:
+    """What libdnn did not take back, until it does: 32 lost tasks would be the end of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: List[partial[int]] = []
+
+    def add(self, call: partial[int]) -> None:
+        with self._lock:
+            self._calls.append(call)
+
+    def offer(self) -> None:
+        with self._lock:
+            self._calls = [call for call in self._calls if call()]
+
+
+_REFUSED = _Refused()
+
+
+def _copy_handle(argument: Any) -> Any:
+    return c_void_p(argument.value) if isinstance(argument, c_void_p) else argument
+
+
 class Library:
     """libdnn, loaded; :meth:`call` makes an error code an exception."""
 
@@ -218,7 +242,14 @@ class Library:
         for _ in range(_GIVE_BACK_ATTEMPTS - 1):
             if not self._functions[name](*arguments):
                 break
+        else:
+            # Copied: the caller goes on to use its variable for another handle.
+            _REFUSED.add(partial(self._functions[name], *map(_copy_handle, arguments)))
         raise LibdnnError(name, code)
+
+    def give_back_refused(self) -> None:
+        """Offer again, in their order, what was refused until now; also that of closed models."""
+        _REFUSED.offer()
 
 
 def is_installed() -> bool:
