@@ -28,12 +28,13 @@ RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCA
 SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
           $(wildcard dev/vision_msgs/msg/*.msg)
 
-.PHONY: help demo test lint benchmark soak-backend clean
+.PHONY: help demo test lint faults benchmark soak-backend clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
 	@echo 'make test   lint and run every test'
 	@echo 'make lint   flake8, docstrings, licence headers, types'
+	@echo 'make faults run the tests in which the BPU, its library or the model file fails'
 	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
 	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
 	@echo 'make clean  remove the virtual environments'
@@ -54,6 +55,10 @@ lint: $(VENV)/installed.done
 
 test: lint
 	@$(RUN) $(PYTHON) -m pytest test
+
+# What goes wrong with BPU, library, model file: each test a line.
+faults: $(VENV)/installed.done
+	@$(RUN) $(PYTHON) -m pytest test -m faults --verbose --no-header --disable-warnings
 
 # A stand-in for the BPU: the library that libdnn.so is looked for in, and a model for it.
 build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/libdnn.c \

@@ -203,10 +203,10 @@ class NodeStarter:
         :param report: the emulator writes its counters there at the end.
         :param faults: settings of the emulator from the start, ``key=value,key=value``.
         """
-        folders = [str(library), *filter(None, [os.environ.get('LD_LIBRARY_PATH')])]
         return self._start(
-            ['test/run_node_on_emulated_bpu.py', '--hurry', '--ros-args', *write_parameters(parameters)],
-            {'LD_LIBRARY_PATH': ':'.join(folders), 'EMULATED_LIBDNN': faults,
+            ['test/run_node_on_emulated_bpu.py', '--hurry', '--ros-args',
+             *write_parameters(parameters)],
+            {**find_libraries_in(library), 'EMULATED_LIBDNN': faults,
              'EMULATED_LIBDNN_REPORT': str(report), 'PYTHONPATH': str(CHECKOUT)}, is_steered=True)
 
     def run(self, *arguments: str, **environment: str) -> NodeProcess:
@@ -230,6 +230,13 @@ class NodeStarter:
         """End what a failed test left."""
         for node in self._started:
             node.kill()
+
+
+def find_libraries_in(folder: Path) -> Dict[str, str]:
+    """Return the environment in which libraries are looked for in a folder first."""
+    # Where ROS is found through this variable too, it has to stay so.
+    folders = [str(folder), *filter(None, [os.environ.get('LD_LIBRARY_PATH')])]
+    return {'LD_LIBRARY_PATH': ':'.join(folders)}
 
 
 def write_parameters(values: Dict[str, object]) -> Iterator[str]:

@@ -31,6 +31,8 @@ from mobilenetv2_ros.backends.libdnn import free_haunted, LibdnnBackend, open_mo
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.faults
+
 TIMEOUT = 10.0
 
 
@@ -590,7 +592,9 @@ def test_a_late_answer_finds_its_memory_even_if_the_model_is_closed(emulator: Em
     assert not count_leaks(emulator)
 
 
-def test_a_bpu_that_hangs_for_days_does_not_cost_more_and_more(emulator: Emulator) -> None:
+def test_a_bpu_that_hangs_for_days_does_not_cost_more_and_more(
+        emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mobilenetv2_ros.backends.libdnn._LAST_WAIT_MS', 1)
     emulator.set('hang_next', 40)
     for _ in range(40):
         backend = open_model(MODEL, 1)

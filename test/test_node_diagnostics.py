@@ -24,6 +24,7 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.image_message import Header, ImageView
 from mobilenetv2_ros.pipeline import Counters
 from mobilenetv2_ros.ranking import ScoreRangeError
+from mobilenetv2_ros.recovery import Outage
 from node_process import NodeStarter, RELIABLE
 import numpy as np
 import pytest
@@ -89,6 +90,19 @@ def test_an_engine_that_fails_matters_more_than_silence() -> None:
         received=0, published=0, last_arrival=time.monotonic() - 9, engine_failures=1,
         last_failure='hung')
     assert judge(activity, TOPIC, 1)[0] == ERROR
+
+
+@pytest.mark.parametrize('outage, level, words', [
+    (Outage(-20, 'hung', 3, 4.2), ERROR,
+     'the engine is down for 20 s and will be reopened in 4 s, 3 reopening(s) so far: hung'),
+    (Outage(-20, 'hung', 3), ERROR, 'is being reopened, 3 reopening(s) so far'),
+    (Outage(-20, 'hung', 3, is_open=True), WARN,
+     'the engine was reopened (3 reopening(s)), no picture has been classified since; it had')])
+def test_an_engine_that_is_down_matters_most(
+        monkeypatch: pytest.MonkeyPatch, outage: Outage, level: bytes, words: str) -> None:
+    monkeypatch.setattr(time, 'monotonic', lambda: 0.0)
+    found, reason = judge(make_activity(dropped=30, published=0), TOPIC, 1, outage)
+    assert found == level and words in reason
 
 
 def test_values() -> None:

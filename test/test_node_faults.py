@@ -25,10 +25,11 @@ from pathlib import Path
 import signal
 import subprocess
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from emulated_libdnn import fingerprint_class, MODEL
-from node_process import NodeProcess, NodeStarter, PATIENCE_SECONDS, RELIABLE, wait_until
+from node_process import (
+    find_libraries_in, NodeProcess, NodeStarter, PATIENCE_SECONDS, RELIABLE, wait_until)
 import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
@@ -56,7 +57,7 @@ def draw_pictures() -> List[Tuple[Image, str]]:
 
 
 class Scene:
-    """A node on an emulated BPU and a camera that goes on sending while something is waited for."""
+    """A node on an emulated BPU, and a camera that sends while something is waited for."""
 
     def __init__(self, node: NodeProcess, peer: Peer, report: Path, model: Path) -> None:
         """Connect the camera."""
@@ -162,7 +163,7 @@ def start_scene(folder: Path, libdnn_folder: Path, starter: NodeStarter, peer: P
                 **parameters: object) -> Scene:
     report, model = folder / 'report', folder / 'model.bin'
     model.write_bytes(MODEL.read_bytes())
-    node = starter.on_emulated_bpu(libdnn_folder, report, **{
+    node = starter.on_emulated_bpu(libdnn_folder, report, '', **{
         **RELIABLE, 'model_path': model, 'class_id_format': 'index', 'inference_timeout': 0.1,
         **parameters})
     return Scene(node, peer, report, model)
@@ -275,7 +276,8 @@ def test_a_late_answer_never_becomes_another_picture_s(scene: Scene) -> None:
 
 
 @pytest.fixture
-def own_scene(tmp_path: Path, libdnn_folder: Path, start_node: NodeStarter, peer: Peer) -> Callable[..., Scene]:
+def own_scene(tmp_path: Path, libdnn_folder: Path, start_node: NodeStarter,
+              peer: Peer) -> Callable[..., Scene]:
     """Return what starts a node of the test's own."""
     return lambda **parameters: start_scene(
         tmp_path, libdnn_folder, start_node, peer, **parameters)
@@ -357,6 +359,7 @@ def test_a_library_that_lacks_functions(
     subprocess.run(['cc', '-shared', '-fPIC', str(tmp_path / 'old.c'), '-o',
                     str(tmp_path / 'libdnn.so')], check=True)
     node = start_node(parameters={'model_path': MODEL, 'backend': 'libdnn'},
-                      LD_LIBRARY_PATH=str(tmp_path))
+                      **find_libraries_in(tmp_path))
     assert node.wait() == 1
-    assert len(node.lines) == 1 and 'has no function hbDNNInitializeFromFiles' in node.text
+    assert len(node.lines) == 1, node.text
+    assert 'has no function hbDNNInitializeFromFiles' in node.text

@@ -225,6 +225,7 @@ FAULTS = (
     ('fail_next.hbSysFlushMem 1', 'injected.hbSysFlushMem', 'fail_next.hbSysFlushMem 0'))
 
 
+@pytest.mark.faults
 def test_failed_frames_are_told_and_the_others_published(
         camera: Camera, start_python: StartPython) -> None:
     """A BPU that hangs, fails and gives NaN, in turn; each time the next picture is classified."""

@@ -375,3 +375,34 @@ def test_counters_since_earlier_ones() -> None:
     since = bench.pipeline.counters.since(earlier)
     assert (since.received, since.dropped, since.failed, since.published) == (2, 1, 1, 1)
     assert since.last_arrival == bench.pipeline.counters.last_arrival
+
+
+def test_it_goes_on_with_other_workers() -> None:
+    """What comes meanwhile is dropped; no result is lost, late or of the workers before."""
+    published: List[str] = []
+    changed = threading.Condition()
+
+    def publish(result: str) -> None:
+        with changed:
+            published.append(result)
+            changed.notify_all()
+
+    pipeline: Pipeline[int, str] = Pipeline([lambda item: f'old {item}'] * 2, publish, print)
+
+    def put_and_wait(*items: int) -> None:
+        for item in items:
+            count = len(published)
+            pipeline.put(item)
+            with changed:
+                assert changed.wait_for(lambda: len(published) > count, PATIENCE)
+
+    put_and_wait(0, 1, 2)
+    for _ in range(2):
+        pipeline.stop()
+        pipeline.put(3)
+    pipeline.resume([lambda item: f'new {item}'] * 2)
+    put_and_wait(4, 5)
+    pipeline.stop()
+    assert published == ['old 0', 'old 1', 'old 2', 'new 4', 'new 5']
+    counters = pipeline.counters
+    assert (counters.received, counters.dropped, counters.published) == (7, 2, 5)

@@ -17,6 +17,9 @@
 from __future__ import annotations
 
 from conftest import CHECKOUT, StartPython
+import pytest
+
+pytestmark = pytest.mark.faults
 
 
 def test_twenty_thousand_inferences_with_random_failures(start_python: StartPython) -> None:

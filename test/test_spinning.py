@@ -16,13 +16,19 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List
+from pathlib import Path
+import signal
+from typing import Any, Iterator, List
 
-from node_process import find_free_domain
+from conftest import TinyModel
+from node_process import CHECKOUT, find_free_domain, NodeStarter
 import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.spinning import Spinner  # noqa: E402, I100
 from rclpy.node import Node  # noqa: E402
+from ros_peer import Peer  # noqa: E402
+
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
@@ -53,3 +59,50 @@ def test_what_a_callback_raises_is_told_and_the_next_one_is_served(
     # The second one is held back: it is the same trouble.
     assert capfd.readouterr().err.count(
         'a service or timer failed and was skipped: ValueError: this transition does not') == 1
+
+
+RAISES_AS_ON_HUMBLE = """\
+import sys
+
+from mobilenetv2_ros.stop_signals import hold_stop_signals
+hold_stop_signals()
+
+from lifecycle_msgs.srv import ChangeState
+from mobilenetv2_ros.classifier_node import ClassifierNode
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+
+
+def refuse(self, request, response):
+    raise _rclpy.RCLError('Failed to trigger lifecycle state machine transition')
+
+
+ClassifierNode.__init__ = (lambda original: lambda self: (
+    original(self), self.create_service(ChangeState, '~/refuse', lambda *two: refuse(self, *two)),
+    None)[-1])(ClassifierNode.__init__)
+from mobilenetv2_ros.main import main
+sys.exit(main())
+"""
+
+
+def test_a_request_that_fails_does_not_end_the_node(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, tmp_path: Path) -> None:
+    """On Humble a transition that does not fit the state raises out of its service."""
+    from lifecycle_msgs.srv import ChangeState
+    program = tmp_path / 'as_on_humble.py'
+    program.write_text(RAISES_AS_ON_HUMBLE)
+    node = start_node(
+        program=(str(program),), parameters=tiny_model.parameters, PYTHONPATH=str(CHECKOUT))
+    node.wait_until_active()
+    refusing: Any = peer.node.create_client(ChangeState, '/mobilenetv2/refuse')
+    peer.wait_until(refusing.service_is_ready)
+    for _ in range(3):
+        refusing.call_async(ChangeState.Request())
+    line = node.wait_for_line('a service or timer failed and was skipped')
+    assert 'RCLError: Failed to trigger lifecycle state machine transition' in line
+    peer.connect()
+    assert peer.set_parameter('top_k', 3) == ''
+    peer.change_states('deactivate')
+    assert len(node.find('was skipped')) == 1
+    node.send(signal.SIGINT)
+    assert node.wait() == 0, node.text
+    assert 'Traceback' not in node.text
