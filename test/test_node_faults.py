@@ -72,6 +72,11 @@ class Scene:
         self._reports: List[DiagnosticArray] = peer.collect(DiagnosticArray, '/diagnostics')
         peer.connect(self._pictures[0][0])
 
+    def set(self, setting: str) -> None:  # noqa: A003
+        """Change a setting of the emulator, ``KEY VALUE``, and wait until it holds."""
+        self.node.tell(setting)
+        self.node.ask(setting.split()[0])
+
     def stream_until(self, reached: Callable[[], bool], what: str = '') -> None:
         """Send pictures until something is so; every result has to be its picture's."""
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -209,9 +214,9 @@ def test_a_call_that_fails_now_and_then(
     """It costs pictures, is told, and needs no reopening."""
     before, reports = scene.stories(), scene.count_reports()
     first = scene.node.ask(f'injected.{function}')
-    scene.node.tell(setting.format(function))
+    scene.set(setting.format(function))
     scene.stream_until(lambda: scene.node.ask(f'injected.{function}') >= first + times)
-    scene.node.tell(f'fail_rate.{function} 0')
+    scene.set(f'fail_rate.{function} 0')
     scene.stream_until_told(WARN + ERROR, say(function), reports)
     scene.stream_until_answered()
     assert scene.stories() == before
@@ -230,12 +235,12 @@ ALWAYS = [
 @pytest.mark.parametrize('fault', ALWAYS, ids=lambda fault: fault.setting.split()[0])
 def test_what_fails_always_is_reopened_until_it_works(scene: Scene, fault: Fault) -> None:
     failed = scene.stories()[1]
-    scene.node.tell(fault.setting)
+    scene.set(fault.setting)
     scene.stream_until_down()
     message, values = scene.stream_until_told(ERROR, fault.words)
     assert 'the engine is down for' in message and 'reopening(s) so far' in message
     assert int(values['reopenings of the engine']) > 0 and int(values['dropped']) > 0
-    scene.node.tell(f'{fault.setting.split()[0]} 0')
+    scene.set(f'{fault.setting.split()[0]} 0')
     scene.stream_until_well()
     assert scene.stories()[1] == failed + 1
 
@@ -246,7 +251,7 @@ def test_a_model_file_that_vanishes_matters_only_when_it_is_reopened(scene: Scen
     for content, words in ((None, 'does not exist'), (b'torn', 'cannot be opened')):
         if content is not None:
             scene.model.write_bytes(content)
-        scene.node.tell('fail_next.hbDNNInfer 10')
+        scene.set('fail_next.hbDNNInfer 10')
         scene.stream_until_down()
         scene.stream_until_told(ERROR, words)
         scene.model.write_bytes(MODEL.read_bytes())
@@ -254,21 +259,21 @@ def test_a_model_file_that_vanishes_matters_only_when_it_is_reopened(scene: Scen
 
 
 def test_no_memory_of_the_bpu(scene: Scene) -> None:
-    scene.node.tell('memory_limit_bytes 100000')
-    scene.node.tell('fail_next.hbDNNInfer 10')
+    scene.set('memory_limit_bytes 100000')
+    scene.set('fail_next.hbDNNInfer 10')
     scene.stream_until_down()
     scene.stream_until_told(ERROR, 'hbSysAllocCachedMem failed with -6000130, out of BPU memory')
-    scene.node.tell('memory_limit_bytes 0')
+    scene.set('memory_limit_bytes 0')
     scene.stream_until_well()
 
 
 def test_a_late_answer_never_becomes_another_picture_s(scene: Scene) -> None:
     """The BPU hangs, the engine is reopened, and only then the BPU does what it was given."""
     for _ in range(2):
-        scene.node.tell('hang 1')
+        scene.set('hang 1')
         scene.stream_until_down()
         scene.stream_until_told(ERROR, 'the engine is down')
-        scene.node.tell('hang 0')
+        scene.set('hang 0')
         scene.stream_until_well()
 
 
@@ -285,7 +290,7 @@ def own_scene(tmp_path: Path, libdnn_folder: Path, start_node: NodeStarter,
 
 def hang(scene: Scene) -> None:
     """Let all workers wait for the BPU."""
-    scene.node.tell('hang_next 1000')
+    scene.set('hang_next 1000')
     scene.stream_until(lambda: scene.node.ask('live_tasks') == 4)
 
 
@@ -297,7 +302,7 @@ def test_nobody_waits_for_a_hung_task(own_scene: Callable[..., Scene]) -> None:
     start = time.monotonic()
     scene.peer.change_states('deactivate')
     assert time.monotonic() - start < LONGEST_END
-    scene.node.tell('hang_next 0')
+    scene.set('hang_next 0')
     scene.peer.change_states('activate')
     scene.stream_until_answered()
     hang(scene)
@@ -318,7 +323,7 @@ def test_transitions_while_the_engine_is_reopened(
         own_scene: Callable[..., Scene], way: str, fault: str) -> None:
     """In the pause after an attempt, or in the midst of one, which would hang for a minute."""
     scene = own_scene(inference_timeout=0.05)
-    scene.node.tell(fault)
+    scene.set(fault)
     scene.stream_until_down()
     scene.stream_until_told(ERROR, 'the engine is down for')
     if fault.startswith('hang'):
@@ -329,7 +334,7 @@ def test_transitions_while_the_engine_is_reopened(
     for transition in WAYS[way]:
         if transition in ('activate', 'configure'):
             assert time.monotonic() - start < LONGEST_END
-            scene.node.tell(f'{fault.split()[0]} 0')
+            scene.set(f'{fault.split()[0]} 0')
         scene.peer.change_states(transition)
     if WAYS[way][-1:] == ('activate',):
         scene.stream_until_answered()
