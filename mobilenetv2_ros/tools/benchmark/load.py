@@ -28,7 +28,7 @@ import json
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from mobilenetv2_ros.process_setup import set_up_process
@@ -83,6 +83,22 @@ def make_ring(load: Load) -> List[bytes]:
     return ring
 
 
+def find_numbers(ring: List[bytes]) -> List[Tuple[bytes, ctypes.c_uint32]]:
+    """
+    Return each message with the number in its stamp.
+
+    The bytes are ours alone: numbering them in place spares a copy for each picture.
+    """
+    return [(message, ctypes.c_uint32.from_address(_address(message) + _NANOSECONDS_AT))
+            for message in ring]
+
+
+def read_number(message: bytes) -> int:
+    """Return the number in the stamp of a picture or a result."""
+    number: int = struct.unpack_from('<I', message, _NANOSECONDS_AT)[0]
+    return number
+
+
 class LoadGenerator:
     """Publish from the calling thread, take results in another."""
 
@@ -133,9 +149,7 @@ class LoadGenerator:
     def _publish_for(self, seconds: float, rate: float) -> int:
         """Publish and return how many."""
         publish, sent = self._publisher.publish, self._sent
-        # The bytes are ours alone: numbering them in place spares a copy for each picture.
-        ring = [(message, ctypes.c_uint32.from_address(_address(message) + _NANOSECONDS_AT))
-                for message in self._ring]
+        ring = find_numbers(self._ring)
         began = time.perf_counter()
         count = 0
         while (now := time.perf_counter()) < began + seconds:
@@ -151,7 +165,7 @@ class LoadGenerator:
 
     def _on_result(self, message: bytes) -> bool:
         now = time.monotonic_ns()
-        number = struct.unpack_from('<I', message, _NANOSECONDS_AT)[0]
+        number = read_number(message)
         self._latencies.append(now - self._sent[number % _REMEMBERED])
         self._out_of_order += number <= self._last_number
         self._last_number = number
