@@ -28,7 +28,7 @@ RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCA
 SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
           $(wildcard dev/vision_msgs/msg/*.msg)
 
-.PHONY: help demo test lint faults benchmark soak-backend clean
+.PHONY: help demo test lint faults benchmark soak soak-backend clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
@@ -36,6 +36,7 @@ help:
 	@echo 'make lint   flake8, docstrings, licence headers, types'
 	@echo 'make faults run the tests in which the BPU, its library or the model file fails'
 	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
+	@echo 'make soak          a million pictures through the node (FRAMES=1000000), about 20 minutes'
 	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
 	@echo 'make clean  remove the virtual environments'
 	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
@@ -72,6 +73,10 @@ build/emulated_libdnn/bare_calls: test/emulated_libdnn/bare_calls.c \
 
 benchmark: build/emulated_libdnn/bare_calls
 	@$(RUN) LD_LIBRARY_PATH=build/emulated_libdnn PYTHON=$(PYTHON) dev/benchmark.sh
+
+FRAMES ?= 1000000
+soak: $(VENV)/installed.done
+	@$(RUN) $(PYTHON) dev/soak_node.py --frames $(FRAMES)
 
 soak-backend: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/soak_backend.py
