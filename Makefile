@@ -28,7 +28,7 @@ RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCA
 SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
           $(wildcard dev/vision_msgs/msg/*.msg)
 
-.PHONY: help demo test lint faults benchmark soak soak-backend clean
+.PHONY: help demo test lint faults benchmark soak soak-backend start-stop clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
@@ -37,6 +37,7 @@ help:
 	@echo 'make faults run the tests in which the BPU, its library or the model file fails'
 	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
 	@echo 'make soak          a million pictures through the node (FRAMES=1000000), about 20 minutes'
+	@echo 'make start-stop    a thousand nodes, each ended by a signal at any moment (ROUNDS=1000)'
 	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
 	@echo 'make clean  remove the virtual environments'
 	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
@@ -77,6 +78,10 @@ benchmark: build/emulated_libdnn/bare_calls
 FRAMES ?= 1000000
 soak: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/soak_node.py --frames $(FRAMES)
+
+ROUNDS ?= 1000
+start-stop: $(VENV)/installed.done
+	@$(RUN) $(PYTHON) dev/start_stop.py --rounds $(ROUNDS)
 
 soak-backend: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/soak_backend.py

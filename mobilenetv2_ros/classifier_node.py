@@ -58,10 +58,13 @@ _DIAGNOSTICS_PERIOD = 1.0
 class ClassifierNode(LifecycleNode):
     """Configured it holds a model, activated it classifies."""
 
-    def __init__(self, **node_options: Any) -> None:
+    def __init__(
+            self, is_ending: Callable[[], bool] = lambda: False, **node_options: Any) -> None:
         """
         Declare the parameters.
 
+        :param is_ending: whether the node is about to be destroyed, so that nothing is to wait
+            for a slow engine any more; asked from any thread.
         :param node_options: those of ``rclpy.node.Node``.
         :raises rclpy.exceptions.ParameterException: a parameter is of the wrong type.
         :raises ValueError: it is out of range or unknown.
@@ -74,7 +77,7 @@ class ClassifierNode(LifecycleNode):
         self._input: Optional[Subscription] = None
         self._receiver: Optional[Receiver] = None
         self._recovery: Optional[Recovery] = None
-        self._is_ending = False
+        self._is_ending = is_ending
         self._recorder = ActivityRecorder()
         self._parameters_now = declare_parameters(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -88,10 +91,6 @@ class ClassifierNode(LifecycleNode):
     def autostart(self) -> bool:
         """Whether the node is to configure and activate itself."""
         return self._parameters_now.autostart
-
-    def give_up_waiting(self) -> None:
-        """Let nothing wait for the engine any more, because the node ends; from any thread."""
-        self._is_ending = True
 
     # Transitions. rclpy swallows what they raise, so each failure is told here.
 
@@ -203,7 +202,7 @@ class ClassifierNode(LifecycleNode):
 
     def _is_cancelled(self) -> bool:
         recovery = self._recovery
-        return self._is_ending or recovery is not None and recovery.wants_workers_back
+        return self._is_ending() or recovery is not None and recovery.wants_workers_back
 
     def _make_works(self, engine: Engine) -> List[Callable[[bytes], ClassifiedPicture]]:
         return [self._make_work(classifier) for classifier in engine.classifiers]

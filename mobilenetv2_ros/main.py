@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import List, Optional, TYPE_CHECKING
 
 from mobilenetv2_ros.stop_signals import call_on_stop_signal, hold_stop_signals
@@ -43,7 +44,8 @@ def main(args: Optional[List[str]] = None) -> int:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        return _fail(f'ROS arguments are not usable: {error}')
+        return _fail(
+            f'ROS cannot be initialized; check the ROS arguments and ROS_LOG_DIR: {error}')
     try:
         return _run()
     finally:
@@ -56,15 +58,20 @@ def _run() -> int:
     from mobilenetv2_ros.classifier_node import ClassifierNode
     from mobilenetv2_ros.spinning import Spinner
 
+    ending = threading.Event()
     try:
-        node = ClassifierNode()
+        node = ClassifierNode(ending.is_set)
     except (ParameterException, ValueError) as error:
         return _fail(f'parameters are not usable: {error}')
     spinner = Spinner(node)
 
+    # What waits for signals outlives the node. If it knew the node, rclpy's part of it would too,
+    # and the middleware would leave its shared memory behind.
+    logger = node.get_logger()
+
     def stop(reason: str) -> None:
-        node.get_logger().info(f'{reason}: stopping')
-        node.give_up_waiting()
+        logger.info(f'{reason}: stopping')
+        ending.set()
         spinner.stop()
 
     call_on_stop_signal(stop)

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 import psutil
 
@@ -244,3 +244,23 @@ def write_parameters(values: Dict[str, object]) -> Iterator[str]:
     for name, value in values.items():
         yield '-p'
         yield f'{name}:={str(value).lower() if isinstance(value, bool) else value}'
+
+
+def holds_signals(node: NodeProcess) -> bool:
+    """Tell whether SIGINT is held: from there on a signal ends the node well."""
+    try:
+        status = Path(f'/proc/{node.usage.pid}/status').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith('SigBlk:')]
+    return bool(masks) and bool(int(masks[0], 16) >> (signal.SIGINT - 1) & 1)
+
+
+def list_segments(process: psutil.Process) -> Set[Path]:
+    """Return the shared memory of Fast DDS that a process uses, but no ports: they are reused."""
+    try:
+        files = {Path(one.path) for one in process.memory_maps()}
+    except psutil.Error:  # it has ended, or is somebody else's
+        return set()
+    return {path for path in files if str(path.parent) == '/dev/shm'
+            and path.name.startswith(('fastdds_', 'fastrtps_')) and '_port' not in path.name}

@@ -28,7 +28,8 @@ from typing import Any, Callable, Dict, List
 import cv2
 from mobilenetv2_ros.labels import read_labels
 from mobilenetv2_ros.parameters import PARAMETERS
-from node_process import BUNDLED_MODEL, CHECKOUT, NodeProcess, NodeStarter, RELIABLE, wait_until
+from node_process import (
+    BUNDLED_MODEL, CHECKOUT, holds_signals, NodeProcess, NodeStarter, RELIABLE, wait_until)
 import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
@@ -269,16 +270,6 @@ def test_wrong_ros_arguments_end_it_with_one_sentence(
 
 
 # The end
-
-
-def holds_signals(node: NodeProcess) -> bool:
-    """Tell whether SIGINT is held: from there on a signal ends the node well."""
-    try:
-        status = Path(f'/proc/{node.usage.pid}/status').read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    masks = [line.split()[1] for line in status.splitlines() if line.startswith('SigBlk:')]
-    return bool(masks) and bool(int(masks[0], 16) >> (signal.SIGINT - 1) & 1)
 
 
 @pytest.mark.parametrize('times', [1, 2])
