@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    config.addinivalue_line('markers', 'faults: what fails around the node')
+
+
 @pytest.fixture(scope='session')
 def photos() -> Path:
     """Return the folder of the photos that come with the package."""
