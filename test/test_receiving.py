@@ -28,6 +28,8 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
+pytestmark = pytest.mark.faults
+
 
 class Listener:
     """A receiver of headers, in which what the test asks for goes wrong."""

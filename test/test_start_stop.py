@@ -20,6 +20,8 @@ from conftest import CHECKOUT, StartPython
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 
+pytestmark = pytest.mark.faults
+
 
 def test_twelve_nodes_stop_well_and_leave_nothing(start_python: StartPython) -> None:
     process = start_python(
