@@ -28,7 +28,7 @@ RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCA
 SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
           $(wildcard dev/vision_msgs/msg/*.msg)
 
-.PHONY: help demo test lint faults benchmark soak soak-backend start-stop clean
+.PHONY: help demo test lint faults benchmark soak soak-backend start-stop fuzz clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
@@ -39,6 +39,7 @@ help:
 	@echo 'make soak          a million pictures through the node (FRAMES=1000000), about 20 minutes'
 	@echo 'make start-stop    a thousand nodes, each ended by a signal at any moment (ROUNDS=1000)'
 	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
+	@echo 'make fuzz   millions of hostile messages against the parsers (FUZZ_RUNS=10000000)'
 	@echo 'make clean  remove the virtual environments'
 	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
 
@@ -85,6 +86,12 @@ start-stop: $(VENV)/installed.done
 
 soak-backend: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/soak_backend.py
+
+FUZZ_RUNS ?= 10000000
+fuzz: $(VENV)/installed.done
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	    -r dev/requirements-fuzz.txt >/dev/null 2>&1 || true
+	@$(RUN) $(PYTHON) dev/fuzz.py --runs $(FUZZ_RUNS)
 
 clean:
 	rm -rf .venv .venv-* build

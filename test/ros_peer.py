@@ -153,8 +153,8 @@ class Peer:
             self.spin_for(0.1)
         sample.header.frame_id = before
 
-    def publish(self, picture: Picture) -> None:
-        """Send a picture as it is."""
+    def publish(self, picture: Union[Picture, bytes]) -> None:
+        """Send a picture, or what is to pass for a serialized one, as it is."""
         self._camera.publish(picture)
 
     def classify(self, picture: Picture) -> Classification:

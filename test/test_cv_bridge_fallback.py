@@ -131,7 +131,8 @@ def test_unknown_encoding(bridge: type[StandInBridge]) -> None:
 
 
 @pytest.mark.parametrize('error', [
-    CvBridgeError('[32FC1] is not a color format'), RuntimeError('boost'), ValueError('shape')])
+    CvBridgeError('[32FC1] is not a color format'), RuntimeError('boost'), ValueError('shape'),
+    IndexError('channels'), OverflowError('size'), KeyError(7)])
 def test_refusal_of_cv_bridge(bridge: type[StandInBridge], error: Exception) -> None:
     bridge.result = error
     with pytest.raises(UnsupportedEncodingError, match="'rgb16' is not supported") as caught:
