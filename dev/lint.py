@@ -34,8 +34,9 @@ CHECKED = (PACKAGE, 'launch', 'test', 'dev', 'setup.py')
 
 ROS_FREE = tuple(f'{PACKAGE}/{name}' for name in (
     'backends', 'classifier.py', 'compressed_image.py', 'cv_bridge_fallback.py', 'engine.py',
-    'image_message.py', 'labels.py', 'nv12.py', 'overlay.py', 'parameters.py', 'pipeline.py',
-    'process_setup.py', 'ranking.py', 'recovery.py', 'resources.py', 'stop_signals.py',
+    'image_message.py', 'labels.py', 'launch_arguments.py', 'nv12.py', 'overlay.py',
+    'parameters.py', 'pipeline.py', 'process_setup.py', 'ranking.py', 'recovery.py',
+    'resources.py', 'stop_signals.py',
     'tools/classify_image.py', 'tools/download.py', 'tools/download_model.py', 'tools/encode.py',
     'tools/evaluate.py', 'tools/labelled_pictures.py', 'tools/photo_classifier.py',
     'tools/pictures.py', 'trouble_log.py'))

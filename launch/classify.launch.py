@@ -28,15 +28,14 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from mobilenetv2_ros.launch_arguments import BOOLEANS, find_namespaces, parse_value
 from mobilenetv2_ros.parameters import ParameterRow, PARAMETERS, Value
 from mobilenetv2_ros.resources import large_image_environment, share_folder
-import yaml
 
 NODE_PARAMETERS = (
     *PARAMETERS,
     ParameterRow('use_sim_time', False, 'Take the time from /clock.'),
 )
-BOOLEANS = {'true': True, 'false': False, 'True': True, 'False': False}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -102,38 +101,4 @@ def make_nodes(context: LaunchContext) -> List[LaunchDescriptionEntity]:
             additional_env=large_image_environment() if large_images else None,
             output='screen', emulate_tty=True,
             respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0)
-        for namespace in parse_cameras(argument('namespace'), argument('cameras'))]
-
-
-def parse_cameras(namespace: str, cameras: str) -> List[str]:
-    """
-    Find the namespace of each node.
-
-    :param cameras: a YAML list of names; empty for one node.
-    :raises RuntimeError: it is no list of names.
-    """
-    if not cameras:
-        return [namespace]
-    try:
-        names = yaml.safe_load(cameras)
-    except yaml.YAMLError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RuntimeError(
-            f"cameras '{cameras}' is not usable; expected a list of names such as [front,rear]")
-    return [f'{namespace.rstrip("/")}/{name}' if namespace else name for name in names]
-
-
-def parse_value(row: ParameterRow, text: str) -> Value:
-    """
-    Give an argument the type of its parameter.
-
-    :raises RuntimeError: it is of another type.
-    """
-    kind = type(row.default)
-    try:
-        return BOOLEANS[text] if kind is bool else kind(text)
-    except ValueError:
-        raise RuntimeError(
-            f"{row.name} '{text}' is not usable; expected {kind.__name__} such as {row.default}"
-        ) from None
+        for namespace in find_namespaces(argument('namespace'), argument('cameras'))]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Start the classifier node and a picture source; all arguments of classify.launch.py count."""
+"""Start the node and a source of pictures; all arguments of classify.launch.py count."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobilenetv2_ros.launch_arguments import BOOLEANS, find_namespaces
 from mobilenetv2_ros.resources import large_image_environment, share_folder
 
 SOURCE_PARAMETERS = (
@@ -45,22 +46,27 @@ def generate_launch_description() -> LaunchDescription:
           for name, _, default, description in SOURCE_PARAMETERS),
         OpaqueFunction(function=check_rate),
         IncludeLaunchDescription(PythonLaunchDescriptionSource(classify)),
-        OpaqueFunction(function=make_source),
+        OpaqueFunction(function=make_sources),
     ])
 
 
-def make_source(context: LaunchContext) -> List[LaunchDescriptionEntity]:
-    """Make the picture source; it talks to the node, so it has the same transport."""
-    large_images = LaunchConfiguration('large_image_transport').perform(context).lower() == 'true'
-    return [Node(
-        package='mobilenetv2_ros', executable='image_source', name='image_source',
-        namespace=LaunchConfiguration('namespace'),
-        parameters=[{
-            name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-            for name, kind, _, _ in SOURCE_PARAMETERS}],
-        remappings=[('image_raw', LaunchConfiguration('image'))],
-        additional_env=large_image_environment() if large_images else None,
-        output='screen', emulate_tty=True)]
+def make_sources(context: LaunchContext) -> List[LaunchDescriptionEntity]:
+    """Make a picture source beside each node; they talk, so they have the same transport."""
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    large_images = BOOLEANS[argument('large_image_transport')]
+    return [
+        Node(
+            package='mobilenetv2_ros', executable='image_source', name='image_source',
+            namespace=namespace,
+            parameters=[{
+                name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                for name, kind, _, _ in SOURCE_PARAMETERS}],
+            remappings=[('image_raw', argument('image'))],
+            additional_env=large_image_environment() if large_images else None,
+            output='screen', emulate_tty=True)
+        for namespace in find_namespaces(argument('namespace'), argument('cameras'))]
 
 
 def check_rate(context: LaunchContext) -> None:

@@ -153,12 +153,40 @@ def declare_parameters(node: Any) -> Parameters:
     :raises rclpy.exceptions.ParameterException: a value of the user's is of the wrong type.
     :raises ValueError: it is out of range or unknown.
     """
-    values = {row.name: node.declare_parameter(row.name, row.default, _describe(row)).value
+    values = {row.name: declare_parameter(node, row.name, row.default, _describe(row))
               for row in PARAMETERS}
     refusal = find_refusal(values, is_configured=False)
     if refusal:
         raise ValueError(refusal)
     return Parameters(**values)
+
+
+def declare_parameter(node: Any, name: str, default: Value, descriptor: Any) -> Any:
+    """
+    Declare a parameter; a whole number such as 5 is taken for a real one, as 5.0.
+
+    rclpy alone refuses it: what a user writes without a point is an integer to it.
+
+    :param node: a ``rclpy.node.Node``.
+    :param descriptor: a ``rcl_interfaces.msg.ParameterDescriptor``.
+    :returns: the value, with what the user has overridden.
+    :raises rclpy.exceptions.ParameterException: the user's value is of the wrong type.
+    """
+    if isinstance(default, float):
+        given = _find_override(node, name, default)
+        if type(given) is int:
+            return node.declare_parameter(
+                name, float(given), descriptor, ignore_override=True).value
+    return node.declare_parameter(name, default, descriptor).value
+
+
+def _find_override(node: Any, name: str, default: Value) -> Any:
+    """Return what the user gave, of any type; rclpy tells it only by declaring."""
+    from rcl_interfaces.msg import ParameterDescriptor
+
+    given = node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
+    node.undeclare_parameter(name)
+    return given
 
 
 def replace_values(parameters: Parameters, changed: Iterable[Any]) -> Parameters:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Both launch files as ros2 launch runs them: pictures in, classifications out, clean ends."""
+"""The launch files as ros2 launch runs them: pictures in, classifications out, clean ends."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ ENVIRONMENT = {
 
 SOURCE = {'source': str(PHOTO), 'rate': '5', 'size': '224x224', 'encoding': 'nv12'}
 OF_THE_NODE = {'namespace': 'front', 'image': 'camera/image', 'top_k': '3'}
+OF_TWO_NODES = {
+    'cameras': '[front,rear]', 'image': 'camera/image', 'top_k': '3', 'score_threshold': '0',
+    'log_level': 'warn', 'large_image_transport': 'false'}
+NODES = {
+    'classify': {'/front/mobilenetv2'}, 'demo': {'/front/mobilenetv2', '/front/image_source'},
+    'cameras': {f'/{camera}/{node}' for camera in ('front', 'rear')
+                for node in ('mobilenetv2', 'image_source')}}
+PROCESSES = {'classify': 2, 'demo': 2, 'cameras': 4}
 
 
 def is_installed() -> bool:
@@ -76,23 +84,25 @@ def start_source() -> Any:
 
 @pytest.mark.launch_test
 @pytest.mark.skipif(not is_installed(), reason='mobilenetv2_ros is not in the ament index')
-@launch_testing.parametrize('launch_file', ['classify', 'demo'])
-def generate_test_description(launch_file: str) -> Any:
-    """Start one of the launch files; the classifying one needs a source beside it."""
+@launch_testing.parametrize('started', ['classify', 'demo', 'cameras'])
+def generate_test_description(started: str) -> Any:
+    """Start a launch file, or the demo with two cameras; classify needs a source beside it."""
     from launch_testing.actions import ReadyToTest
 
-    started = [include('demo', {**SOURCE, **OF_THE_NODE})] if launch_file == 'demo' else [
-        include('classify', OF_THE_NODE), start_source()]
+    actions = {
+        'classify': [include('classify', OF_THE_NODE), start_source()],
+        'demo': [include('demo', {**SOURCE, **OF_THE_NODE})],
+        'cameras': [include('demo', {**SOURCE, **OF_TWO_NODES})]}
     return launch.LaunchDescription([
         *(launch.actions.SetEnvironmentVariable(name, value)
           for name, value in ENVIRONMENT.items()),
-        *started, ReadyToTest()])
+        *actions[started], ReadyToTest()])
 
 
 @contextmanager
 def listening(on_image: Callable[[Image], None],
               on_classification: Callable[[Classification], None]) -> Iterator[Any]:
-    """Subscribe in the domain of the launched nodes; hands out what lets messages arrive."""
+    """Subscribe among the launched nodes; hands out a node and what lets messages arrive."""
     context = Context()
     with patch.dict(os.environ, ENVIRONMENT):
         rclpy.init(context=context)
@@ -103,7 +113,7 @@ def listening(on_image: Callable[[Image], None],
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
-        yield executor.spin_once
+        yield node, executor.spin_once
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -112,6 +122,20 @@ def listening(on_image: Callable[[Image], None],
 
 class WhileRunning(unittest.TestCase):
     """What comes out while everything runs."""
+
+    def test_nodes_and_their_environment(self, started: str, proc_info: Any) -> None:
+        """All nodes have their names; the transport for large images is given as asked for."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with listening(lambda image: None, lambda result: None) as (node, spin_once):
+            while not NODES[started] <= {
+                    f'{namespace.rstrip("/")}/{name}'
+                    for name, namespace in node.get_node_names_and_namespaces()}:
+                self.assertLess(time.monotonic(), deadline, 'nodes are missing')
+                spin_once(timeout_sec=0.2)
+        for name in proc_info.process_names():
+            if 'classifier_node' in name:
+                environment = Path(f'/proc/{proc_info[name].pid}/environ').read_text()
+                self.assertEqual('fastdds_large_images' in environment, started != 'cameras')
 
     def test_pictures_are_classified(self) -> None:
         """The first class is right, the header is the picture's, top_k is respected."""
@@ -122,7 +146,7 @@ class WhileRunning(unittest.TestCase):
             images[image.header.stamp.sec, image.header.stamp.nanosec] = image
 
         deadline = time.monotonic() + PATIENCE_SECONDS
-        with listening(keep, results.append) as spin_once:
+        with listening(keep, results.append) as (_, spin_once):
             while not (pair := self.find_pair(images, results)):
                 self.assertLess(time.monotonic(), deadline, 'no classification came')
                 spin_once(timeout_sec=0.2)
@@ -147,9 +171,9 @@ class WhileRunning(unittest.TestCase):
 class AfterShutdown(unittest.TestCase):
     """How it ends when launch has sent SIGINT, as it does for Ctrl-C."""
 
-    def test_exit_codes(self, proc_info: Any) -> None:
-        """Both processes ended with exit code 0."""
-        self.assertEqual(len(proc_info.processes()), 2)
+    def test_exit_codes(self, started: str, proc_info: Any) -> None:
+        """All processes ended with exit code 0."""
+        self.assertEqual(len(proc_info.processes()), PROCESSES[started])
         launch_testing.asserts.assertExitCodes(proc_info)
 
     def test_no_traceback(self, proc_output: Any) -> None:

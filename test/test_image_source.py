@@ -332,6 +332,11 @@ def test_without_loop_it_ends_after_the_last_picture() -> None:
     assert (done.returncode, done.stdout) == (0, '')
 
 
+def test_a_whole_number_is_a_rate(hearing: Hearing, photos: Path) -> None:
+    with running(*parameters(source=photos, rate=5)):
+        hearing.wait_for(Image, 'image_raw')
+
+
 @pytest.mark.usefixtures('hearing')
 @pytest.mark.parametrize('arguments, words', [
     (parameters(source='/missing.png'), "source '/missing.png' does not exist"),
@@ -341,6 +346,7 @@ def test_without_loop_it_ends_after_the_last_picture() -> None:
     (parameters(size='8x8x8'), "size '8x8x8' is not usable; expected WIDTHxHEIGHT"),
     (parameters(size='1x1', encoding='nv12', rate=100.0), '1x1 is too small for nv12'),
     (parameters(rate=0.0), 'rate'),
+    (parameters(rate=0), 'rate'),
     (parameters(rate='fast'), "'rate'"),
     (parameters(image_transport='theora'), "image_transport 'theora' is unknown"),
     (parameters(compressed_format='gif'), "compressed_format 'gif' is unknown"),

@@ -21,7 +21,6 @@ import tempfile
 from typing import Any, Dict, List
 
 from mobilenetv2_ros.parameters import PARAMETERS
-from mobilenetv2_ros.resources import large_image_environment
 import pytest
 import yaml
 
@@ -29,6 +28,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 OF_CLASSIFY = {row.name for row in PARAMETERS} | {
     'image', 'params_file', 'namespace', 'log_level', 'respawn', 'use_sim_time', 'cameras',
     'large_image_transport'}
+PROFILE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 OF_DEMO = OF_CLASSIFY | {'source', 'rate', 'encoding', 'size'}
 
 
@@ -36,6 +36,13 @@ OF_DEMO = OF_CLASSIFY | {'source', 'rate', 'encoding', 'size'}
 def clean_up_parameter_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let launch_ros write where pytest tidies up."""
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def forget_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the launch files set the profile of Fast DDS, under its name since Kilted."""
+    monkeypatch.setenv('ROS_DISTRO', 'kilted')
+    monkeypatch.delenv(PROFILE, raising=False)
 
 
 def describe(name: str) -> Any:
@@ -47,18 +54,17 @@ def describe(name: str) -> Any:
     return sources.PythonLaunchDescriptionSource(path).try_get_launch_description_without_context()
 
 
-def evaluate(name: str, **arguments: str) -> Dict[str, Any]:
-    """Return the actions that start nodes, by the name of the node's executable."""
-    return {node.node_executable: node for node in evaluate_all(name, **arguments)}
-
-
 def evaluate_all(name: str, **arguments: str) -> List[Any]:
     """
     Evaluate a launch file as ros2 launch does, up to the point where processes would start.
 
     :returns: the actions that start nodes.
     """
-    description = describe(name)
+    return evaluate_description(describe(name), **arguments)
+
+
+def evaluate_description(description: Any, **arguments: str) -> List[Any]:
+    """Evaluate a launch description likewise."""
     from launch import LaunchContext
     from launch_ros.actions import Node
 
@@ -74,6 +80,17 @@ def evaluate_all(name: str, **arguments: str) -> List[Any]:
         else:
             waiting[:0] = entity.visit(context) or []
     return nodes
+
+
+def evaluate(name: str, **arguments: str) -> Dict[str, Any]:
+    """Return the actions that start nodes, by the name of the node's executable."""
+    return {node.node_executable: node for node in evaluate_all(name, **arguments)}
+
+
+def environment(node: Any) -> Dict[str, str]:
+    """Read what a process gets besides the environment of ros2 launch."""
+    return {''.join(part.text for part in name): ''.join(part.text for part in value)
+            for name, value in node.additional_env or ()}
 
 
 def overrides(node: Any) -> Dict[str, Any]:
@@ -123,23 +140,6 @@ def test_names_topics_and_log_level() -> None:
     assert words[words.index('--log-level') + 1] == 'warn'
 
 
-@pytest.mark.parametrize('namespace, cameras, expected', [
-    ('', '[front,rear]', ['/front/mobilenetv2', '/rear/mobilenetv2']),
-    ('robot', '[front, rear]', ['/robot/front/mobilenetv2', '/robot/rear/mobilenetv2']),
-    ('robot', '', ['/robot/mobilenetv2'])])
-def test_each_camera_has_a_node(namespace: str, cameras: str, expected: List[str]) -> None:
-    nodes = evaluate_all('classify', namespace=namespace, cameras=cameras, top_k='3')
-    assert [node.node_name for node in nodes] == expected
-    assert all(overrides(node) == {'top_k': 3} for node in nodes)
-
-
-@pytest.mark.parametrize('wanted', [True, False])
-def test_the_transport_for_large_images_can_be_left_out(wanted: bool) -> None:
-    node = evaluate('classify', large_image_transport=str(wanted).lower())['classifier_node']
-    names = {''.join(part.text for part in name) for name, _ in node.additional_env or []}
-    assert names == (set(large_image_environment()) if wanted else set())
-
-
 def test_the_demo_gives_the_source_its_types_and_the_topic() -> None:
     nodes = evaluate(
         'demo', source='0', rate='5', size='64x48', encoding='nv12', namespace='front',
@@ -154,13 +154,58 @@ def test_the_demo_gives_the_source_its_types_and_the_topic() -> None:
     assert overrides(nodes['classifier_node']) == {'image_transport': 'compressed'}
 
 
+def test_each_camera_has_a_node_in_its_namespace() -> None:
+    nodes = evaluate_all('classify', cameras='[front,rear]', image='camera/image', top_k='3')
+    assert [node.node_name for node in nodes] == ['/front/mobilenetv2', '/rear/mobilenetv2']
+    for node in nodes:
+        assert node.expanded_remapping_rules == [('image_raw', 'camera/image')]
+        assert overrides(node) == {'top_k': 3}
+
+
+def test_the_demo_has_a_source_for_each_camera() -> None:
+    nodes = evaluate_all('demo', cameras='[front, rear]', namespace='robot')
+    assert sorted(node.node_name for node in nodes) == [
+        '/robot/front/image_source', '/robot/front/mobilenetv2',
+        '/robot/rear/image_source', '/robot/rear/mobilenetv2']
+
+
+def test_another_launch_file_includes_the_cameras_below_its_namespace() -> None:
+    describe('classify')
+    from launch import LaunchDescription
+    from launch.actions import GroupAction, IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+    from launch_ros.actions import PushRosNamespace
+
+    nodes = evaluate_description(LaunchDescription([GroupAction([
+        PushRosNamespace('robot'),
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(CHECKOUT / 'launch' / 'classify.launch.py')),
+            launch_arguments={'cameras': '[front,rear]', 'log_level': 'warn'}.items())])]))
+    assert [node.node_name for node in nodes] == [
+        '/robot/front/mobilenetv2', '/robot/rear/mobilenetv2']
+
+
+@pytest.mark.parametrize('name', ['classify', 'demo'])
+@pytest.mark.parametrize('word, given', [('true', True), ('True', True), ('false', False)])
+def test_large_image_transport(name: str, word: str, given: bool) -> None:
+    nodes = evaluate_all(name, large_image_transport=word)
+    profile = {PROFILE: str(CHECKOUT / 'config' / 'fastdds_large_images.xml')}
+    assert [environment(node) for node in nodes] == [profile if given else {}] * len(nodes)
+
+
+def test_a_profile_of_the_users_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROFILE, '/home/somebody/profile.xml')
+    assert environment(evaluate('classify')['classifier_node']) == {}
+
+
 @pytest.mark.parametrize('name, arguments, words', [
     ('classify', {'top_k': 'many'}, "top_k 'many' is not usable; expected int such as 5"),
     ('classify', {'score_threshold': 'x'}, "score_threshold 'x' is not usable; expected float"),
     ('classify', {'params_file': '/missing.yaml'}, "params_file '/missing.yaml' does not exist"),
-    ('classify', {'cameras': 'front'}, "cameras 'front' is not usable; expected a list of names"),
     ('classify', {'backend': 'gpu'}, 'Argument "backend" provided value "gpu" is not valid'),
     ('classify', {'autostart': 'maybe'}, 'Argument "autostart" provided value "maybe"'),
+    ('classify', {'cameras': 'front'}, "cameras 'front' is not usable"),
+    ('classify', {'large_image_transport': 'maybe'}, 'Argument "large_image_transport" provided'),
     ('demo', {'rate': 'fast'}, "rate 'fast' is not usable; expected a number such as 1.0")])
 def test_mistakes_are_told_before_anything_starts(
         name: str, arguments: Dict[str, str], words: str) -> None:

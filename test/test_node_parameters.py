@@ -126,6 +126,23 @@ def test_bad_values_are_refused_with_the_reason(
     assert len(peer.classify(make_image(np.zeros((8, 8, 3), np.uint8))).results) == 5
 
 
+def test_whole_numbers_at_start(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    start_node(parameters={
+        **tiny_model.parameters, 'score_threshold': 1, 'inference_timeout': 2})
+    values = peer.get_parameters('score_threshold', 'inference_timeout')
+    assert values == [1.0, 2.0]
+    assert [type(value) for value in values] == [float, float]
+    assert 'range' in peer.set_parameter('score_threshold', 2.0)
+
+
+@pytest.mark.parametrize('name, value', [('score_threshold', 2), ('top_k', 1.5)])
+def test_bad_values_end_it_at_start(start_node: NodeStarter, name: str, value: float) -> None:
+    node = start_node(parameters={name: value})
+    node.wait_for_line(f'parameters are not usable: .*{name}')
+    assert node.wait() == 1
+
+
 # What a model depends on
 
 

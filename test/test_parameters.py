@@ -38,9 +38,15 @@ class StandInNode:
         self.overrides = overrides
         self.descriptors: Dict[str, Any] = {}
 
-    def declare_parameter(self, name: str, default: Any, descriptor: Any) -> Any:
+    def declare_parameter(self, name: str, default: Any, descriptor: Any,
+                          ignore_override: bool = False) -> Any:
+        assert name not in self.descriptors
         self.descriptors[name] = descriptor
-        return SimpleNamespace(value=self.overrides.get(name, default))
+        return SimpleNamespace(
+            value=default if ignore_override else self.overrides.get(name, default))
+
+    def undeclare_parameter(self, name: str) -> None:
+        del self.descriptors[name]
 
 
 def test_table_and_fields_are_the_same() -> None:
@@ -114,6 +120,14 @@ def test_declaring() -> None:
         assert [(one.from_value, one.to_value) for one in ranges] == (
             [row.limits] if row.limits else [])
         assert len(descriptor.floating_point_range) == (type(row.default) is float)
+
+
+def test_whole_numbers_become_real_ones() -> None:
+    pytest.importorskip('rcl_interfaces.msg', reason='ROS is not installed')
+    values = declare_parameters(StandInNode(score_threshold=1, inference_timeout=True, top_k=3))
+    assert (values.score_threshold, type(values.score_threshold)) == (1.0, float)
+    assert values.inference_timeout is True  # rclpy refuses it
+    assert type(values.top_k) is int
 
 
 def test_declaring_refuses_unknown_words() -> None:

@@ -26,6 +26,7 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 import cv2
 from mobilenetv2_ros.input_qos import make_sensor_qos, OVERRIDABLE
+from mobilenetv2_ros.parameters import declare_parameter
 from mobilenetv2_ros.resources import share_folder
 from mobilenetv2_ros.tools.encode import encode, ENCODERS
 from mobilenetv2_ros.tools.pictures import parse_size, Pictures, Pixels, resize, SourceError
@@ -135,8 +136,8 @@ class ImageSource(Node):
             qos_overriding_options=QoSOverridingOptions(OVERRIDABLE.policy_kinds))
 
     def _declare(self, name: str, default: Any, description: str, **descriptor: Any) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(
-            name=name, description=description, read_only=True, **descriptor)).value
+        return declare_parameter(self, name, default, ParameterDescriptor(
+            name=name, description=description, read_only=True, **descriptor))
 
     def _declare_choice(
             self, name: str, choices: Tuple[str, ...], default: str, description: str) -> str:
