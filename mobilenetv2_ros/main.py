@@ -63,6 +63,8 @@ def _run() -> int:
         node = ClassifierNode(ending.is_set)
     except (ParameterException, ValueError) as error:
         return _fail(f'parameters are not usable: {error}')
+    except RuntimeError as error:  # of rcl: keys of SROS 2 that are missing, for example
+        return _fail(f'ROS lets no node start: {" ".join(str(error).split())}')
     spinner = Spinner(node)
 
     # What waits for signals outlives the node. If it knew the node, rclpy's part of it would too,

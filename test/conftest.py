@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+# Tests may import onnxruntime before the package does.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""

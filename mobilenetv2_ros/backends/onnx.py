@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def open_model(path: Path, session_count: int) -> Backend:
 
 
 def _import_onnxruntime() -> Any:
+    # Since 1.29 it reports its use to its maker over the network, and keeps a data base for that
+    # in the user's cache, unless this is set before it is loaded.
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
     try:
         import onnxruntime
     except ImportError as error:

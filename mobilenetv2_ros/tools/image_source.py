@@ -86,6 +86,8 @@ def _run() -> int:
         node = ImageSource()
     except (ParameterException, ValueError) as error:
         return _fail(str(error))
+    except RuntimeError as error:  # of rcl: keys of SROS 2 that are missing, for example
+        return _fail(f'ROS lets no node start: {" ".join(str(error).split())}')
     spinner = Spinner(node)
     call_on_stop_signal(lambda signal_name: spinner.stop())
     node.start(on_end=spinner.stop)
