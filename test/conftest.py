@@ -40,6 +40,8 @@ os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line('markers', 'faults: what fails around the node')
+    """Register what ``-m`` may select."""
+    config.addinivalue_line('markers', 'faults: the surroundings fail, the node goes on')
 
 
 @pytest.fixture(scope='session')
