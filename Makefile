@@ -34,7 +34,7 @@ help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
 	@echo 'make test   lint and run every test'
 	@echo 'make lint   flake8, docstrings, licence headers, types'
-	@echo 'make faults run the tests in which the BPU, its library or the model file fails'
+	@echo 'make faults run the tests in which the BPU, its library, files or the world around fail'
 	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
 	@echo 'make soak          a million pictures through the node (FRAMES=1000000), about 20 minutes'
 	@echo 'make start-stop    a thousand nodes, each ended by a signal at any moment (ROUNDS=1000)'

@@ -37,13 +37,6 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
-    config.addinivalue_line('markers', 'faults: what fails around the node')
-    """Register what ``-m`` may select."""
-    config.addinivalue_line('markers', 'faults: the surroundings fail, the node goes on')
-
-
 @pytest.fixture(scope='session')
 def photos() -> Path:
     """Return the folder of the photos that come with the package."""

@@ -25,7 +25,7 @@ from array import array
 import sys
 import threading
 import time
-from typing import Union
+from typing import Any, Union
 
 from mobilenetv2_ros.tools.encode import encode
 from mobilenetv2_ros.tools.pictures import parse_size, read_photo, resize
@@ -58,7 +58,7 @@ class RemoteCamera(Node):
 
     def __init__(self, encoding: str, size: str, rate: str, reliability: str) -> None:
         super().__init__('camera')
-        self._picture = make_picture(encoding, size)
+        self._picture: Any = make_picture(encoding, size)
         self._number = 0
         self._matched = 0
         topic = 'image_raw/compressed' if encoding == 'jpeg' else 'image_raw'

@@ -79,7 +79,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'create_subscription': (
         4, {'event_callbacks', 'qos_overriding_options', 'raw'}),
     'create_timer': (4, {'callback_group', 'clock'}),
-    'declare_parameter': (4, set()),
+    'declare_parameter': (4, {'ignore_override'}),
     'destroy_node': (0, set()),
     'destroy_publisher': (1, set()),
     'destroy_subscription': (1, set()),
@@ -89,6 +89,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'get_logger': (0, set()),
     'get_publishers_info_by_topic': (2, set()),
     'resolve_topic_name': (1, set()),
+    'undeclare_parameter': (1, set()),
     # LifecycleNode
     'on_activate': (1, set()),
     'on_cleanup': (1, set()),

@@ -76,8 +76,8 @@ def refuse(self, request, response):
     raise _rclpy.RCLError('Failed to trigger lifecycle state machine transition')
 
 
-ClassifierNode.__init__ = (lambda original: lambda self: (
-    original(self), self.create_service(ChangeState, '~/refuse', lambda *two: refuse(self, *two)),
+ClassifierNode.__init__ = (lambda original: lambda self, *args: (
+    original(self, *args), self.create_service(ChangeState, '~/refuse', lambda *two: refuse(self, *two)),
     None)[-1])(ClassifierNode.__init__)
 from mobilenetv2_ros.main import main
 sys.exit(main())
