@@ -53,6 +53,10 @@ def report(word: str, number: int) -> None:
     print(word, number, time.monotonic(), flush=True)
 
 
+def report_result(result: Classification) -> None:
+    report('result', result.header.stamp.sec)
+
+
 class RemoteCamera(Node):
     """Publishes and listens."""
 
@@ -65,8 +69,7 @@ class RemoteCamera(Node):
         self._publisher = self.create_publisher(type(self._picture), topic, QoSProfile(
             depth=5, reliability=ReliabilityPolicy[reliability.upper()]))
         self.create_subscription(
-            Classification, '/mobilenetv2/classification',
-            lambda result: report('result', result.header.stamp.sec), 100)
+            Classification, '/mobilenetv2/classification', report_result, 100)
         self.create_timer(1 / float(rate), self._send)
 
     def _send(self) -> None:

@@ -77,7 +77,8 @@ def refuse(self, request, response):
 
 
 ClassifierNode.__init__ = (lambda original: lambda self, *args: (
-    original(self, *args), self.create_service(ChangeState, '~/refuse', lambda *two: refuse(self, *two)),
+    original(self, *args),
+    self.create_service(ChangeState, '~/refuse', lambda *two: refuse(self, *two)),
     None)[-1])(ClassifierNode.__init__)
 from mobilenetv2_ros.main import main
 sys.exit(main())
