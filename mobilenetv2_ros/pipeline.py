@@ -71,13 +71,35 @@ class _Frame(Generic[Item]):
     item: Item
 
 
+class _Turn(Generic[Item]):
+    """What an idle worker waits for: its next frame, or None for the end."""
+
+    def __init__(self) -> None:
+        self._given = threading.Lock()
+        self._given.acquire()
+        self._frame: Optional[_Frame[Item]] = None
+
+    def give(self, frame: Optional[_Frame[Item]]) -> None:
+        self._frame = frame
+        self._given.release()
+
+    def wait(self) -> Optional[_Frame[Item]]:
+        self._given.acquire()
+        return self._frame
+
+
 class _NewestFrameQueue(Generic[Item]):
-    """A bounded queue that makes room by dropping its oldest frame."""
+    """
+    A bounded queue that makes room by dropping its oldest frame.
+
+    A frame goes to the worker that was idle last: what it works with is still in the caches.
+    """
 
     def __init__(self, depth: int) -> None:
         self._items: Deque[Tuple[int, Item]] = deque()
         self._depth = depth
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._idle: List[_Turn[Item]] = []
         self._closed = False
         self._taken = 0
         self.received = 0
@@ -86,52 +108,59 @@ class _NewestFrameQueue(Generic[Item]):
 
     def put(self, item: Item) -> bool:
         arrival = time.monotonic_ns()
-        with self._changed:
+        with self._lock:
             self.received += 1
             self.last_arrival = arrival
             if self._closed:
                 self.dropped += 1
                 return True
+            if self._idle:
+                self._idle.pop().give(self._number(arrival, item))
+                return False
             is_full = len(self._items) == self._depth
             if is_full:
                 self._items.popleft()
                 self.dropped += 1
             self._items.append((arrival, item))
-            self._changed.notify()
             return is_full
 
     def count_arrival(self) -> None:
         """Count a frame that came but could not be put."""
         arrival = time.monotonic_ns()
-        with self._changed:
+        with self._lock:
             self.received += 1
             self.last_arrival = arrival
 
     def get(self) -> Optional[_Frame[Item]]:
         """Wait for the next frame; None when the queue has been closed."""
-        with self._changed:
-            while not self._items and not self._closed:
-                self._changed.wait()
+        with self._lock:
             if self._closed:
                 return None
-            arrival, item = self._items.popleft()
-            order = self._taken
-            self._taken += 1
-            return _Frame(order, arrival, item)
+            if self._items:
+                return self._number(*self._items.popleft())
+            turn: _Turn[Item] = _Turn()
+            self._idle.append(turn)
+        return turn.wait()
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
             self.dropped += len(self._items)
             self._items.clear()
-            self._changed.notify_all()
+            while self._idle:
+                self._idle.pop().give(None)
 
     def open(self) -> None:  # noqa: A003
-        with self._changed:
+        with self._lock:
             self._closed = False
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _number(self, arrival: int, item: Item) -> _Frame[Item]:
+        order = self._taken
+        self._taken += 1
+        return _Frame(order, arrival, item)
 
 
 @dataclass

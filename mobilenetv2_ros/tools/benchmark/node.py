@@ -43,7 +43,8 @@ _DOMAIN = 87
 """A ROS domain that nobody else is likely to use; discovery stays on this machine."""
 
 _FIGURES: Tuple[Tuple[str, str], ...] = (
-    ('published_per_s', 'published/s'), ('fps', 'results/s'), ('received', 'received'),
+    ('possible_load_per_s', 'possible load/s'), ('published_per_s', 'published/s'),
+    ('fps', 'results/s'), ('received', 'received'),
     ('lost in transport', 'lost in transport'), ('dropped', 'dropped'),
     ('failed', 'failed'), ('out_of_order', 'out of order'),
     ('latency_p50', 'latency p50 ms'), ('latency_p99', 'latency p99 ms'),
@@ -58,7 +59,8 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--encoding', default='nv12', choices=ENCODINGS)
     parser.add_argument('--size', default=(224, 224), type=_parse_size, metavar='WxH')
-    parser.add_argument('--rate', default=0.0, type=_parse_rate, metavar='HZ|flood')
+    parser.add_argument('--rate', default=0.0, type=_parse_rate, metavar='HZ|flood',
+                        help='flood (default): twice as many as it can answer')
     parser.add_argument('--model', default='', metavar='PATH')
     parser.add_argument('--threads', default=0, type=int, metavar='N',
                         help='thread_count of the node (default 0: its own default)')
