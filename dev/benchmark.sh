@@ -30,4 +30,7 @@ for case in '--rate flood' '--encoding bgr8 --size 640x480 --rate flood' \
     # shellcheck disable=SC2086
     measure node --model $model --threads 4 --baseline $case
 done
+for cameras in 1 2 4; do
+    measure node --model $model --encoding bgr8 --size 640x480 --rate 30 --cameras $cameras
+done
 measure convert

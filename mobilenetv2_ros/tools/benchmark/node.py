@@ -17,12 +17,14 @@
 
 Node and publisher run in processes of their own, on this machine alone. With ``--baseline`` a
 node written the usual way (see ``usual_node.py``) takes turns with ours, so that both meet the
-same machine, and the ratios are printed.
+same machine, and the ratios are printed. With ``--cameras`` several pairs of camera and node run
+at the same time, and the median pair is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 import json
 import os
@@ -40,7 +42,8 @@ import numpy as np
 
 _PACKAGE = 'mobilenetv2_ros'
 _DOMAIN = 87
-"""A ROS domain that nobody else is likely to use; discovery stays on this machine."""
+"""A ROS domain that nobody else is likely to use, the first one of as many as there are cameras;
+discovery stays on this machine."""
 
 _FIGURES: Tuple[Tuple[str, str], ...] = (
     ('possible_load_per_s', 'possible load/s'), ('published_per_s', 'published/s'),
@@ -64,6 +67,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument('--model', default='', metavar='PATH')
     parser.add_argument('--threads', default=0, type=int, metavar='N',
                         help='thread_count of the node (default 0: its own default)')
+    parser.add_argument('--cameras', default=1, type=int, choices=range(1, 9), metavar='N',
+                        help='pairs of camera and node at the same time (default 1)')
     parser.add_argument('--seconds', default=10.0, type=float, metavar='S')
     parser.add_argument('--rounds', default=3, type=int, metavar='N',
                         help='turns with --baseline; medians are printed (default 3)')
@@ -87,7 +92,7 @@ def run(options: argparse.Namespace) -> None:
     rounds: Dict[str, List[Dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(options.rounds if options.baseline else 1):
         for name, command in commands.items():
-            rounds[name].append(_measure(command, options))
+            rounds[name] += _measure_cameras(command, options)
     medians = {name: _find_medians(reports) for name, reports in rounds.items()}
     if options.json:
         print(json.dumps(medians if options.baseline else medians['node']))
@@ -95,8 +100,15 @@ def run(options: argparse.Namespace) -> None:
         _print_table(model, medians, options)
 
 
-def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
-    environment = _make_environment(options.default_transport)
+def _measure_cameras(
+        command: List[str], options: argparse.Namespace) -> List[Dict[str, Any]]:
+    with ThreadPoolExecutor(options.cameras) as pool:
+        return list(pool.map(
+            lambda camera: _measure(command, _DOMAIN + camera, options), range(options.cameras)))
+
+
+def _measure(command: List[str], domain: int, options: argparse.Namespace) -> Dict[str, Any]:
+    environment = _make_environment(domain, options.default_transport)
     width, height = options.size
     with _running(command, environment) as process:
         load = subprocess.run(
@@ -125,9 +137,9 @@ def _running(command: List[str], environment: Dict[str, str]) -> Iterator[Any]:
             process.wait()
 
 
-def _make_environment(default_transport: bool) -> Dict[str, str]:
+def _make_environment(domain: int, default_transport: bool) -> Dict[str, str]:
     environment = dict(
-        os.environ, ROS_DOMAIN_ID=str(_DOMAIN), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
+        os.environ, ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         RCUTILS_LOGGING_MIN_SEVERITY='WARN')
     if not default_transport:
         environment.update(large_image_environment())
@@ -142,7 +154,8 @@ def _print_table(model: Path, medians: Dict[str, Dict[str, float]],
                  options: argparse.Namespace) -> None:
     width, height = options.size
     rate = f'{options.rate:g} Hz' if options.rate else 'flood'
-    print(f'{options.encoding} {width}x{height}, {rate}, model {model.name}')
+    cameras = f', {options.cameras} cameras' if options.cameras > 1 else ''
+    print(f'{options.encoding} {width}x{height}, {rate}{cameras}, model {model.name}')
     usual = medians.get('usual node')
     print(f'{"":<18}' + ''.join(f'{name:>12}' for name in medians)
           + (f'{"ratio":>8}' if usual else ''))
