@@ -91,8 +91,9 @@ def test_a_camera_that_restarts(
     for _ in range(3):
         peer.classify(make_picture())
         peer.close_camera()
-        peer.wait_until(lambda: last_verdict(reports)[0] == DiagnosticStatus.WARN)
-        assert '0 publisher(s)' in last_verdict(reports)[1]
+        # A loaded machine drops pictures of the connecting camera, which is a WARN too.
+        peer.wait_until(lambda: '0 publisher(s)' in last_verdict(reports)[1])
+        assert last_verdict(reports)[0] == DiagnosticStatus.WARN
         peer.open_camera()
         peer.connect()
         # A camera goes on: without pictures WARN would come again, perhaps before OK is seen.
