@@ -129,7 +129,8 @@ class ClassifierNode(LifecycleNode):
             self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
-        self._receiver = Receiver(self, self._input, self._pipeline.put, self._pipeline.fail)
+        self._receiver = Receiver(
+            self, self._input, self._pipeline.process, self._pipeline.fail)
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 

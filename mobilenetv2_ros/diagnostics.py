@@ -97,7 +97,11 @@ def judge(activity: Activity, topic: str, publishers: int,
         level = DiagnosticStatus.WARN if recent.published else DiagnosticStatus.ERROR
         return level, (f'{activity.engine_failures} inference(s) failed, {recent.published} did '
                        f'not: {activity.last_failure}')
-    silent = time.monotonic() - total.last_arrival
+    now = time.monotonic()
+    if total.held_up_since is not None and now - total.held_up_since > _SILENT_SECONDS:
+        return DiagnosticStatus.WARN, (
+            f'the engine has worked on one picture for {now - total.held_up_since:.0f} s')
+    silent = now - total.last_arrival
     if silent > _SILENT_SECONDS:
         return DiagnosticStatus.WARN, (
             f"no picture on '{topic}' for {silent:.0f} s; it has {publishers} publisher(s)")

@@ -17,11 +17,15 @@ The life of a frame between its arrival and its result.
 
     put() -> newest-frame queue -> worker 1..N -> in-order output -> publish()
 
-The thread that receives frames only puts them into the queue, which drops the oldest one when
-it is full. Each worker takes the next frame, works on it alone, and hands its result to the
-output, which lets results out in the order in which the workers took the frames: one that is
-late is waited for, and nothing overtakes it. Every frame ends as published, dropped or failed, and
-is counted as that. Knows neither ROS nor pictures.
+The thread that receives frames puts them into the queue, which drops the oldest one when it is
+full. Each worker takes the next frame, works on it alone, and hands its result to the output,
+which lets results out in the order in which the workers took the frames: one that is late is
+waited for, and nothing overtakes it. Every frame ends as published, dropped or failed, and is
+counted as that.
+
+Frames that come one by one need no queue: :meth:`Pipeline.process` then does a worker's work in
+the thread that has just received the frame. Waking another one, on another core, would cost time
+and win none. Knows neither ROS nor pictures.
 """
 
 from __future__ import annotations
@@ -38,6 +42,9 @@ Result = TypeVar('Result')
 
 _LATENCIES_KEPT = 4096
 
+_CALM = 2
+"""Frames come one by one if there is room for so many between two of them."""
+
 
 class Counters(NamedTuple):
     """
@@ -46,6 +53,8 @@ class Counters(NamedTuple):
     :param dropped: for a newer one, or left in the queue at the end.
     :param waiting: in the queue now.
     :param last_arrival: of a frame, in seconds of the monotonic clock; None before the first one.
+    :param held_up_since: when :meth:`Pipeline.process` began with a frame that it still works on,
+        so that no other arrives; None if there is none.
     """
 
     received: int
@@ -54,6 +63,7 @@ class Counters(NamedTuple):
     published: int
     waiting: int
     last_arrival: Optional[float]
+    held_up_since: Optional[float] = None
 
     def since(self, earlier: Counters) -> Counters:
         """Return what has been counted since then."""
@@ -71,10 +81,11 @@ class _Frame(Generic[Item]):
     item: Item
 
 
-class _Turn(Generic[Item]):
+class _Turn(Generic[Item, Result]):
     """What an idle worker waits for: its next frame, or None for the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Callable[[Item], Result]) -> None:
+        self.work = work
         self._given = threading.Lock()
         self._given.acquire()
         self._frame: Optional[_Frame[Item]] = None
@@ -88,20 +99,22 @@ class _Turn(Generic[Item]):
         return self._frame
 
 
-class _NewestFrameQueue(Generic[Item]):
+class _NewestFrameQueue(Generic[Item, Result]):
     """
     A bounded queue that makes room by dropping its oldest frame.
 
     A frame goes to the worker that was idle last: what it works with is still in the caches.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, workers: int) -> None:
         self._items: Deque[Tuple[int, Item]] = deque()
-        self._depth = depth
+        self._workers = self._depth = workers
         self._lock = threading.Lock()
-        self._idle: List[_Turn[Item]] = []
+        self._idle: List[_Turn[Item, Result]] = []
         self._closed = False
         self._taken = 0
+        self.duration = 0
+        """Nanoseconds that the last frame was worked on."""
         self.received = 0
         self.dropped = 0
         self.last_arrival: Optional[int] = None
@@ -131,14 +144,37 @@ class _NewestFrameQueue(Generic[Item]):
             self.received += 1
             self.last_arrival = arrival
 
-    def get(self) -> Optional[_Frame[Item]]:
+    def borrow(self, item: Item) -> Optional[Tuple[_Turn[Item, Result], _Frame[Item]]]:
+        """
+        Count a frame and keep an idle worker from others, so that its work can be done for it.
+
+        :returns: None, and nothing has been done, unless frames come one by one.
+        """
+        arrival = time.monotonic_ns()
+        with self._lock:
+            if (self._closed or len(self._idle) < self._workers or self.last_arrival is None
+                    or arrival - self.last_arrival < _CALM * self.duration):
+                return None
+            self.received += 1
+            self.last_arrival = arrival
+            return self._idle.pop(), self._number(arrival, item)
+
+    def give_back(self, turn: _Turn[Item, Result]) -> None:
+        with self._lock:
+            if self._closed:
+                turn.give(None)
+            elif self._items:
+                turn.give(self._number(*self._items.popleft()))
+            else:
+                self._idle.append(turn)
+
+    def get(self, turn: _Turn[Item, Result]) -> Optional[_Frame[Item]]:
         """Wait for the next frame; None when the queue has been closed."""
         with self._lock:
             if self._closed:
                 return None
             if self._items:
                 return self._number(*self._items.popleft())
-            turn: _Turn[Item] = _Turn()
             self._idle.append(turn)
         return turn.wait()
 
@@ -229,8 +265,9 @@ class Pipeline(Generic[Item, Result]):
         :param publish: called with each result, in order, by one thread at a time.
         :param report: called in the same way with the exception of each frame that failed.
         """
-        self._queue: _NewestFrameQueue[Item] = _NewestFrameQueue(len(work))
+        self._queue: _NewestFrameQueue[Item, Result] = _NewestFrameQueue(len(work))
         self._output: _InOrderOutput[Result] = _InOrderOutput(publish, report)
+        self._held_up_since: Optional[float] = None
         self._start(work)
 
     def put(self, item: Item) -> bool:
@@ -241,13 +278,35 @@ class Pipeline(Generic[Item, Result]):
         """
         return self._queue.put(item)
 
+    def process(self, item: Item) -> bool:
+        """
+        Work on a frame in the calling thread if frames come one by one, else :meth:`put` it.
+
+        :returns: as :meth:`put`.
+        """
+        borrowed = self._queue.borrow(item)
+        if borrowed is None:
+            return self._queue.put(item)
+        turn, frame = borrowed
+        self._held_up_since = frame.arrival * 1e-9
+        try:
+            self._finish(turn.work, frame)
+        finally:
+            self._held_up_since = None
+            self._queue.give_back(turn)
+        return False
+
     def fail(self, error: Exception) -> None:
         """Count and report a frame that failed before it could be put, whatever its place."""
         self._queue.count_arrival()
         self._output.fail(error)
 
     def stop(self) -> None:
-        """Drop the frames that wait, let the ones under way finish and end the workers."""
+        """
+        Drop the frames that wait, let the ones under way finish and end the workers.
+
+        A frame in :meth:`process` is waited for too: its worker ends when it has been given back.
+        """
         self._queue.close()
         for thread in self._threads:
             thread.join()
@@ -268,7 +327,7 @@ class Pipeline(Generic[Item, Result]):
         arrival = queue.last_arrival
         return Counters(
             queue.received, queue.dropped, output.failed, output.published, len(queue),
-            None if arrival is None else arrival * 1e-9)
+            None if arrival is None else arrival * 1e-9, self._held_up_since)
 
     def take_latencies(self) -> List[float]:
         """Return the times from arrival to result, in seconds, since this was last called."""
@@ -283,8 +342,15 @@ class Pipeline(Generic[Item, Result]):
             thread.start()
 
     def _run(self, work: Callable[[Item], Result]) -> None:
-        while (frame := self._queue.get()) is not None:
-            self._output.put(frame.order, _attempt(work, frame))
+        turn = _Turn(work)
+        while (frame := self._queue.get(turn)) is not None:
+            self._finish(work, frame)
+
+    def _finish(self, work: Callable[[Item], Result], frame: _Frame[Item]) -> None:
+        began = time.monotonic_ns()
+        outcome = _attempt(work, frame)
+        self._queue.duration = time.monotonic_ns() - began
+        self._output.put(frame.order, outcome)
 
 
 def _attempt(work: Callable[[Item], Result], frame: _Frame[Item]) -> _Outcome[Result]:

@@ -56,7 +56,8 @@ class Receiver:
         Start the thread.
 
         :param subscription: made with ``raw=True`` and kept from the node's executor.
-        :param put: takes each message; returns whether there are too many.
+        :param put: takes each message; returns whether there are too many. No other is taken
+            meanwhile.
         :param report: called for each message that cannot be taken.
         """
         self._subscription = subscription

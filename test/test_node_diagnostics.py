@@ -85,6 +85,16 @@ def test_a_silent_camera(age: float, level: bytes) -> None:
         assert "no picture on '/image_raw' for 3 s; it has 0 publisher(s)" in reason
 
 
+@pytest.mark.parametrize('age, level', [(1.5, OK), (2.7, WARN)])
+def test_an_engine_that_holds_the_camera_up(age: float, level: bytes) -> None:
+    began = time.monotonic() - age
+    activity = make_activity(received=0, published=0, last_arrival=began, held_up_since=began)
+    found, reason = judge(activity, TOPIC, 1)
+    assert found == level
+    if level == WARN:
+        assert reason == 'the engine has worked on one picture for 3 s'
+
+
 def test_an_engine_that_fails_matters_more_than_silence() -> None:
     activity = make_activity(
         received=0, published=0, last_arrival=time.monotonic() - 9, engine_failures=1,

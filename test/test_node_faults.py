@@ -289,9 +289,9 @@ def own_scene(tmp_path: Path, libdnn_folder: Path, start_node: NodeStarter,
 
 
 def hang(scene: Scene) -> None:
-    """Let all workers wait for the BPU."""
+    """Wait for the BPU in vain; pictures that come one by one wait behind the first."""
     scene.set('hang_next 1000')
-    scene.stream_until(lambda: scene.node.ask('live_tasks') == 4)
+    scene.stream_until(lambda: scene.node.ask('live_tasks') > 0)
 
 
 def test_nobody_waits_for_a_hung_task(own_scene: Callable[..., Scene]) -> None:

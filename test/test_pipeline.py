@@ -26,6 +26,7 @@ import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from mobilenetv2_ros.pipeline import Pipeline
+from node_process import wait_until
 import pytest
 
 PATIENCE = 30.0
@@ -328,6 +329,109 @@ def test_each_worker_has_work_of_its_own() -> None:
     meeting.wait(PATIENCE)
     pipeline.stop()
     assert sorted(published) == ['a', 'b']
+
+
+@pytest.mark.parametrize('workers', [1, 4])
+def test_frames_that_come_one_by_one_are_worked_on_where_they_came_in(workers: int) -> None:
+    where: List[str] = []
+    published: List[int] = []
+
+    def work(item: int) -> int:
+        where.append(threading.current_thread().name)
+        return item
+
+    pipeline = Pipeline([work] * workers, published.append, print)
+    pipeline.process(0)
+    wait_until(lambda: published == [0])
+    for item in range(1, 50):
+        before = time.monotonic()
+        while time.monotonic() - before < 0.002:  # far longer than the work takes
+            pass
+        assert pipeline.process(item) is False
+    pipeline.stop()
+    assert published == list(range(50)) and where[0].startswith('worker')
+    mine = threading.current_thread().name
+    # The work may have been held up at any time, by the machine; then the next one is queued.
+    assert where.count(mine) > 25
+    assert pipeline.counters[:5] == (50, 0, 0, 50, 0)
+
+
+def test_frames_that_come_together_are_given_to_the_workers() -> None:
+    bench = Bench(2)
+    bench.start(0)
+    for item in (1, 2, 3):
+        assert bench.pipeline.process(item) is False
+    assert bench.pipeline.process(4) is True
+    for item in (0, 1, 3, 4):
+        bench.release(item)
+    bench.wait_for(lambda: bench.published == [0, 1, 3, 4])
+    bench.pipeline.stop()
+    assert bench.counts() == (5, 1, 0, 4, 0)
+
+
+def test_slow_frames_are_given_to_the_workers() -> None:
+    bench = Bench(2)
+    bench.start(0)
+    bench.release(0)
+    bench.wait_for(lambda: bench.published == [0])
+    bench.pipeline._queue.duration = int(PATIENCE * 1e9)
+    assert bench.pipeline.process(1) is False
+    bench.release(1)
+    bench.wait_for(lambda: bench.published == [0, 1])
+    bench.pipeline.stop()
+
+
+class HeldUp:
+    """A pipeline in which another thread has been working on frame 1 since it came in."""
+
+    def __init__(self) -> None:
+        self.bench = Bench(2)
+        self.bench.start(0)
+        self.bench.release(0)
+        self.bench.wait_for(lambda: self.bench.published == [0])
+        self.wait_for_idle_workers()
+        self.thread = threading.Thread(target=self.bench.pipeline.process, args=(1,))
+        self.thread.start()
+        self.bench.wait_for(lambda: 1 in self.bench.started)
+        assert self.bench.pipeline.counters.held_up_since is not None
+
+    def wait_for_idle_workers(self) -> None:
+        queue = self.bench.pipeline._queue
+        wait_until(lambda: len(queue._idle) == 2)
+        queue.duration = 0
+
+
+def test_frames_put_meanwhile_are_worked_on_too_and_in_order() -> None:
+    held_up = HeldUp()
+    bench = held_up.bench
+    for item in (2, 3, 4):
+        bench.pipeline.put(item)
+    bench.wait_for(lambda: 2 in bench.started)
+    for item in (3, 4, 2):
+        bench.release(item)
+    assert bench.published == [0]
+    bench.release(1)
+    bench.wait_for(lambda: bench.published == [0, 1, 2, 3, 4])
+    held_up.thread.join(PATIENCE)
+    assert bench.pipeline.counters.held_up_since is None
+    bench.pipeline.stop()
+    assert bench.counts() == (5, 0, 0, 5, 0)
+
+
+def test_stop_waits_for_the_frame_that_is_worked_on_where_it_came_in() -> None:
+    held_up = HeldUp()
+    bench = held_up.bench
+    stopping = threading.Thread(target=bench.pipeline.stop)
+    stopping.start()
+    wait_until(lambda: bench.pipeline._queue._closed)
+    assert stopping.is_alive()
+    bench.release(1, ValueError('bad picture'))
+    stopping.join(PATIENCE)
+    held_up.thread.join(PATIENCE)
+    assert not stopping.is_alive()
+    assert [str(error) for error in bench.errors] == ['bad picture']
+    assert bench.pipeline.process(3) is True
+    assert bench.published[:1] == [0] and 3 not in bench.started
 
 
 def test_latencies_are_taken_once() -> None:

@@ -128,8 +128,9 @@ class LoadGenerator:
         """Wait for the node, warm it up, then measure; returns the figures."""
         while not (self._publisher.get_subscription_count() and self._latencies):
             self._publish_for(0.2, rate=50.0)
+        answered = len(self._latencies)
         possible = self._publish_for(1.0, _UNLIMITED)
-        rate = self._load.rate or self._find_overload()
+        rate = self._load.rate or self._find_overload(len(self._latencies) - answered)
         self._publish_for(1.0, rate)
         process = psutil.Process(self._load.process)
         before, cpu_before = dict(self._counters), _cpu_seconds(process)
@@ -153,19 +154,21 @@ class LoadGenerator:
             message_type, topic, lambda message: None, 100, raw=True)
         return Receiver(self.node, subscription, take, _report)
 
-    def _find_overload(self) -> float:
+    def _find_overload(self, answered: int) -> float:
         """
         Find a rate at which the node always has a newer picture to take.
+
+        :param answered: pictures of one second in which there were as many as possible.
+        :returns: pictures per second.
 
         Publishing as fast as it goes would be more than that, but it keeps a whole core busy with
         pictures that nobody looks at, and on a small machine the node would miss that core.
         """
-        rate = _UNLIMITED
-        for _ in range(3):
+        for _ in range(2):
             before = len(self._latencies)
-            self._publish_for(1.0, rate)
-            rate = _OVERLOAD * max(1, len(self._latencies) - before)
-        return rate
+            self._publish_for(1.0, _OVERLOAD * max(1, answered))
+            answered = len(self._latencies) - before
+        return _OVERLOAD * max(1, answered)
 
     def _publish_for(self, seconds: float, rate: float) -> int:
         """Publish and return how many."""
