@@ -46,6 +46,7 @@ from mobilenetv2_ros.backends.libdnn import free_haunted, LibdnnBackend  # noqa:
 from mobilenetv2_ros.process_setup import set_up_process  # noqa: E402
 from mobilenetv2_ros.ranking import Scores  # noqa: E402
 import numpy as np  # noqa: E402
+from verdict import tell_verdict  # noqa: E402
 
 Result = TypeVar('Result')
 
@@ -303,10 +304,7 @@ def main() -> int:
     check_failures(soak, emulator)
     check_balance(soak, emulator)
     print()
-    for violation in soak.violations:
-        print(f'VIOLATION: {violation}')
-    print('failed' if soak.violations else 'all as it should be')
-    return 1 if soak.violations else 0
+    return tell_verdict(soak.violations)
 
 
 if __name__ == '__main__':

@@ -57,6 +57,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from ros_peer import Peer  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+from verdict import tell_verdict  # noqa: E402
 from vision_msgs.msg import Classification  # noqa: E402
 
 SIZE = 224
@@ -378,10 +379,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         violations = run(options.frames, options.short, Path(folder))
     print()
-    for violation in violations:
-        print(f'VIOLATION: {violation}')
-    print('failed' if violations else 'all as it should be')
-    return 1 if violations else 0
+    return tell_verdict(violations)
 
 
 if __name__ == '__main__':

@@ -49,6 +49,7 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from ros_peer import make_image  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+from verdict import tell_verdict  # noqa: E402
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOMENTS = ('start-up', 'work', 'shut-down')
@@ -189,10 +190,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rounds = Rounds(Path(folder), options.most_seconds)
         rounds.run(options.rounds)
-    for violation in rounds.violations:
-        print(f'VIOLATION: {violation}')
-    print('failed' if rounds.violations else 'all as it should be')
-    return 1 if rounds.violations else 0
+    return tell_verdict(rounds.violations)
 
 
 if __name__ == '__main__':

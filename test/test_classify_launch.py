@@ -25,15 +25,17 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import unittest
 from unittest.mock import patch
 
-from ament_index_python.packages import get_package_prefix, PackageNotFoundError
 import pytest
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Classification
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from ament_index_python.packages import (  # noqa: E402, I100
+    get_package_prefix, PackageNotFoundError)
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from vision_msgs.msg import Classification  # noqa: E402
 
 launch = pytest.importorskip('launch', reason='launch is not installed')
 launch_testing = pytest.importorskip('launch_testing', reason='launch_testing is not installed')

@@ -34,13 +34,14 @@ from mobilenetv2_ros.tools.pictures import (
 import numpy as np
 import pictures
 import pytest
-from rcl_interfaces.srv import GetParameters
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+pytest.importorskip('rclpy', reason='ROS is not installed')
+from rcl_interfaces.srv import GetParameters  # noqa: E402, I100
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
 PATIENCE_SECONDS = 30.0
 GREY = ('mono8', 'mono16', '8UC1', '16UC1')

@@ -33,13 +33,14 @@ import cv2
 from emulated_libdnn import fingerprint_class, MODEL, write_model
 import numpy as np
 import pytest
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Classification
+pytest.importorskip('rclpy', reason='ROS is not installed')
+import rclpy  # noqa: E402, I100
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from vision_msgs.msg import Classification  # noqa: E402
 
 SCRIPT = Path(__file__).with_name('run_node_on_emulated_bpu.py')
 NETWORK = CHECKOUT / 'models' / 'efficientnet_lite0_int8.tflite'

@@ -30,7 +30,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import cv2
 from mobilenetv2_ros.image_message import Header, ImageView
 from mobilenetv2_ros.nv12 import Nv12, Nv12Converter
-from mobilenetv2_ros.tools.benchmark.usual_node import convert_to_nv12
+from mobilenetv2_ros.tools.benchmark.usual_conversion import convert_to_nv12
 from mobilenetv2_ros.tools.encode import encode
 import numpy as np
 from numpy.typing import NDArray

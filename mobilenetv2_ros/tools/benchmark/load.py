@@ -33,6 +33,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 from diagnostic_msgs.msg import DiagnosticArray
 from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.receiving import Receiver
+from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
 import numpy as np
 import psutil
 import rclpy
@@ -50,11 +51,6 @@ _REMEMBERED = 1 << 20
 """Pictures whose time of publishing is kept; far more than can be under way."""
 
 _UNLIMITED = float('inf')
-
-_BYTES_PER_PIXEL = {'bgr8': 3.0, 'rgb8': 3.0, 'mono8': 1.0, 'nv12': 1.5, 'yuyv': 2.0, 'uyvy': 2.0}
-"""Encodings that can be measured."""
-
-ENCODINGS = tuple(_BYTES_PER_PIXEL)
 
 
 class Load(NamedTuple):
@@ -75,7 +71,7 @@ class Load(NamedTuple):
 
 def make_ring(load: Load) -> List[bytes]:
     """Serialize a few different pictures."""
-    size = int(load.width * load.height * _BYTES_PER_PIXEL[load.encoding])
+    size = int(load.width * load.height * BYTES_PER_PIXEL[load.encoding])
     generator = np.random.default_rng(0)
     message = Image(
         height=load.height, width=load.width, encoding=load.encoding,

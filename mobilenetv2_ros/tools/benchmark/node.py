@@ -37,7 +37,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.resources import large_image_environment
-from mobilenetv2_ros.tools.benchmark.load import ENCODINGS
+from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
 import numpy as np
 
 _PACKAGE = 'mobilenetv2_ros'
@@ -60,7 +60,7 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         'node', help='the whole node over DDS', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--encoding', default='nv12', choices=ENCODINGS)
+    parser.add_argument('--encoding', default='nv12', choices=tuple(BYTES_PER_PIXEL))
     parser.add_argument('--size', default=(224, 224), type=_parse_size, metavar='WxH')
     parser.add_argument('--rate', default=0.0, type=_parse_rate, metavar='HZ|flood',
                         help='flood (default): twice as many as it can answer')

@@ -32,6 +32,7 @@ from mobilenetv2_ros.backends.registry import open_backend
 from mobilenetv2_ros.labels import read_labels
 from mobilenetv2_ros.ranking import look_like_probabilities, softmax
 from mobilenetv2_ros.resources import find_labels
+from mobilenetv2_ros.tools.benchmark.usual_conversion import convert_to_nv12
 import numpy as np
 from numpy.typing import NDArray
 import rclpy
@@ -82,25 +83,6 @@ def _to_bgr(message: Image) -> NDArray[Any]:
         return cv2.cvtColor(
             data.reshape(message.height * 3 // 2, message.width), cv2.COLOR_YUV2BGR_NV12)
     return data.reshape(message.height, message.width, 3)
-
-
-def convert_to_nv12(bgr: NDArray[Any]) -> NDArray[Any]:
-    """
-    Do what the samples of the vendor do.
-
-    :param bgr: uint8, shape (height, width, 3).
-    :returns: uint8, shape (336, 224).
-    """
-    resized = cv2.resize(bgr, (224, 224), interpolation=cv2.INTER_LINEAR)
-    area = 224 * 224
-    i420 = cv2.cvtColor(resized, cv2.COLOR_BGR2YUV_I420).reshape(area * 3 // 2)
-    y = i420[:area]
-    uv_planar = i420[area:].reshape(2, area // 4)
-    uv_packed = uv_planar.transpose(1, 0).reshape(area // 2)
-    nv12 = np.zeros_like(i420)
-    nv12[:area] = y
-    nv12[area:] = uv_packed
-    return nv12.reshape(336, 224)
 
 
 def main(arguments: List[str]) -> None:
