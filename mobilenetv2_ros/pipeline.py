@@ -108,7 +108,7 @@ class _NewestFrameQueue(Generic[Item, Result]):
 
     def __init__(self, workers: int) -> None:
         self._items: Deque[Tuple[int, Item]] = deque()
-        self._workers = self._depth = workers
+        self._workers = workers
         self._lock = threading.Lock()
         self._idle: List[_Turn[Item, Result]] = []
         self._closed = False
@@ -122,15 +122,14 @@ class _NewestFrameQueue(Generic[Item, Result]):
     def put(self, item: Item) -> bool:
         arrival = time.monotonic_ns()
         with self._lock:
-            self.received += 1
-            self.last_arrival = arrival
+            self._count(arrival)
             if self._closed:
                 self.dropped += 1
                 return True
             if self._idle:
                 self._idle.pop().give(self._number(arrival, item))
                 return False
-            is_full = len(self._items) == self._depth
+            is_full = len(self._items) == self._workers
             if is_full:
                 self._items.popleft()
                 self.dropped += 1
@@ -139,10 +138,8 @@ class _NewestFrameQueue(Generic[Item, Result]):
 
     def count_arrival(self) -> None:
         """Count a frame that came but could not be put."""
-        arrival = time.monotonic_ns()
         with self._lock:
-            self.received += 1
-            self.last_arrival = arrival
+            self._count(time.monotonic_ns())
 
     def borrow(self, item: Item) -> Optional[Tuple[_Turn[Item, Result], _Frame[Item]]]:
         """
@@ -155,11 +152,11 @@ class _NewestFrameQueue(Generic[Item, Result]):
             if (self._closed or len(self._idle) < self._workers or self.last_arrival is None
                     or arrival - self.last_arrival < _CALM * self.duration):
                 return None
-            self.received += 1
-            self.last_arrival = arrival
+            self._count(arrival)
             return self._idle.pop(), self._number(arrival, item)
 
-    def give_back(self, turn: _Turn[Item, Result]) -> None:
+    def offer(self, turn: _Turn[Item, Result]) -> None:
+        """Give a worker what waits, or keep it among the idle ones."""
         with self._lock:
             if self._closed:
                 turn.give(None)
@@ -170,12 +167,7 @@ class _NewestFrameQueue(Generic[Item, Result]):
 
     def get(self, turn: _Turn[Item, Result]) -> Optional[_Frame[Item]]:
         """Wait for the next frame; None when the queue has been closed."""
-        with self._lock:
-            if self._closed:
-                return None
-            if self._items:
-                return self._number(*self._items.popleft())
-            self._idle.append(turn)
+        self.offer(turn)
         return turn.wait()
 
     def close(self) -> None:
@@ -192,6 +184,10 @@ class _NewestFrameQueue(Generic[Item, Result]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _count(self, arrival: int) -> None:
+        self.received += 1
+        self.last_arrival = arrival
 
     def _number(self, arrival: int, item: Item) -> _Frame[Item]:
         order = self._taken
@@ -293,7 +289,7 @@ class Pipeline(Generic[Item, Result]):
             self._finish(turn.work, frame)
         finally:
             self._held_up_since = None
-            self._queue.give_back(turn)
+            self._queue.offer(turn)
         return False
 
     def fail(self, error: Exception) -> None:

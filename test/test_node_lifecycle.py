@@ -180,8 +180,9 @@ def test_200_rounds_leave_nothing_behind(
     for _ in range(200):
         peer.change_states(*ALL_ROUND)
     # A thread that has been joined may take a moment to vanish from /proc.
-    wait_until(lambda: count(node).threads <= before.threads)
+    wait_until(lambda: count(node).threads == before.threads)
     after = count(node)
+    assert after.threads == before.threads
     assert after.files == before.files
     assert after.megabytes - before.megabytes < 4  # measured: 1
     peer.change_states('configure', 'activate')

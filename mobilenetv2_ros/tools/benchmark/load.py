@@ -154,11 +154,11 @@ class LoadGenerator:
         """
         Find a rate at which the node always has a newer picture to take.
 
-        :param answered: pictures of one second in which there were as many as possible.
-        :returns: pictures per second.
-
         Publishing as fast as it goes would be more than that, but it keeps a whole core busy with
         pictures that nobody looks at, and on a small machine the node would miss that core.
+
+        :param answered: pictures of one second in which there were as many as possible.
+        :returns: pictures per second.
         """
         for _ in range(2):
             before = len(self._latencies)
