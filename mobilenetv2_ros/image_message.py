@@ -51,6 +51,21 @@ class Header(NamedTuple):
     frame_id: str
 
 
+class Layout(NamedTuple):
+    """
+    All that tells how pixels lie in the data of a picture; the same from picture to picture.
+
+    ``size`` is the number of bytes of data; the other fields are those of ``sensor_msgs/Image``.
+    """
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: bool
+    step: int
+    size: int
+
+
 class ImageView(NamedTuple):
     """
     A picture whose pixels still lie in the message they came in.
@@ -66,6 +81,12 @@ class ImageView(NamedTuple):
     is_bigendian: bool
     step: int
     data: NDArray[np.uint8]
+
+    @property
+    def layout(self) -> Layout:
+        """Tell how the pixels lie in ``data``."""
+        return Layout(self.height, self.width, self.encoding, self.is_bigendian, self.step,
+                      self.data.size)
 
 
 class CompressedView(NamedTuple):

@@ -23,6 +23,10 @@ and the vendor's own helper make it. Y = 16 + 0.257 R + 0.504 G + 0.098 B, see I
 ``sensor_msgs/image_encodings.hpp`` tells how its pixels become Y and UV. Pictures that are YUV
 already are resized plane by plane, everything else is resized first and converted then, so that
 the work depends on the size of the result and not on the camera's.
+
+A camera sends pictures of one layout for hours. So a row does not convert a picture: it makes the
+function that converts the pixels of all pictures of a layout, after it has checked and computed
+whatever does not depend on the pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import cv2
 from mobilenetv2_ros.cv_bridge_fallback import decode_by_cv_bridge
-from mobilenetv2_ros.image_message import ImageMessageError, ImageView
+from mobilenetv2_ros.image_message import ImageMessageError, ImageView, Layout
 import numpy as np
 from numpy.typing import NDArray
 
@@ -138,34 +142,51 @@ class _Scratch:
         return buffer
 
 
-def _rows(view: ImageView, top: int, rows: int, columns: int, channels: int,
-          rows_per_step: int = 1) -> Pixels:
-    """
-    View rows of packed pixels without copying them.
+class _Window(NamedTuple):
+    """Where pixels lie in the data of a picture; ``shape`` is (rows, columns, channels)."""
 
-    :param top: the rows of ``view.step`` bytes that lie before them.
-    :param rows_per_step: how many times ``view.step`` the length of these rows is.
-    :returns: shape (rows, columns, channels).
+    shape: Tuple[int, int, int]
+    offset: int
+    strides: Tuple[int, int, int]
+
+    def over(self, data: Pixels) -> Pixels:
+        """View the pixels without copying them."""
+        return np.ndarray(self.shape, np.uint8, data, self.offset, self.strides)
+
+    def part(self, rectangle: Rectangle) -> _Window:
+        """Keep what lies in a rectangle; it may reach beyond the last row and column."""
+        rows, columns, channels = self.shape
+        height = min(rectangle.height, rows - rectangle.y)
+        width = min(rectangle.width, columns - rectangle.x)
+        if height <= 0 or width <= 0:
+            return self._replace(shape=(0, 0, channels))
+        return self._replace(
+            shape=(height, width, channels),
+            offset=self.offset + rectangle.y * self.strides[0] + rectangle.x * self.strides[1])
+
+
+def _rows(layout: Layout, top: int, rows: int, columns: int, channels: int,
+          rows_per_step: int = 1) -> _Window:
+    """
+    Find rows of packed pixels.
+
+    :param top: the rows of ``layout.step`` bytes that lie before them.
+    :param rows_per_step: how many times ``layout.step`` the length of these rows is.
     :raises ImageMessageError: a row is shorter than its pixels or data ends before the last one.
     """
-    step = view.step * rows_per_step
+    step = layout.step * rows_per_step
     used = columns * channels
     if step < used:
         raise ImageMessageError(
-            f'a {view.width}x{view.height} {view.encoding} picture needs rows of at least '
-            f'{-(-used // rows_per_step)} bytes, but step is {view.step}')
-    start = top * view.step
+            f'a {layout.width}x{layout.height} {layout.encoding} picture needs rows of at least '
+            f'{-(-used // rows_per_step)} bytes, but step is {layout.step}')
+    start = top * layout.step
     needed = start + (rows - 1) * step + used
-    if needed > view.data.size:
+    if needed > layout.size:
         raise ImageMessageError(
-            f'a {view.width}x{view.height} {view.encoding} picture of {view.step} bytes a row '
-            f'needs {needed} bytes, but data has {view.data.size}')
-    return np.ndarray((rows, columns, channels), np.uint8, view.data, start, (step, channels, 1))
-
-
-def _part(plane: Pixels, rectangle: Rectangle) -> Pixels:
-    x, y, width, height = rectangle
-    return plane[y:y + height, x:x + width]
+            f'a {layout.width}x{layout.height} {layout.encoding} picture of {layout.step} bytes a '
+            f'row needs {needed} bytes, but data has {layout.size}')
+    return _Window((rows, columns, channels), start, (step, channels, 1))
 
 
 def _shrink(rectangle: Rectangle, columns: int, rows: int) -> Rectangle:
@@ -187,14 +208,31 @@ def _sample_count(pixels: int, subsampling: int, room: int) -> int:
     return complete + 1 if cut and room > complete else complete
 
 
-def _resize(source: Pixels, target: Pixels) -> None:
-    """Resize bilinearly, straight into the target's memory."""
-    cv2.resize(source, (target.shape[1], target.shape[0]), target,
-               interpolation=cv2.INTER_LINEAR)
+Convert = Callable[[Pixels], None]
+"""Convert the data of a picture, or pixels of it, into memory that is known beforehand."""
+
+Maker = Callable[[Layout, Rectangle, Nv12, _Scratch], Convert]
+"""
+Make the function that writes a rectangle of such pictures, resized, over a whole NV12 target.
+
+:raises ImageMessageError: pictures of this layout contradict themselves.
+"""
 
 
-Writer = Callable[[ImageView, Rectangle, Nv12, _Scratch], None]
-"""Write a rectangle of the view, resized, over the whole of an NV12 target."""
+def _make_resize(shape: Tuple[int, ...], target: Pixels) -> Convert:
+    """
+    Resize bilinearly, straight into the target's memory.
+
+    :param shape: of the pixels.
+    """
+    if shape[:2] == target.shape[:2]:
+        return lambda pixels: np.copyto(target, pixels.reshape(target.shape))
+    size = target.shape[1], target.shape[0]
+
+    def resize(pixels: Pixels) -> None:
+        cv2.resize(pixels, size, target, interpolation=cv2.INTER_LINEAR)
+
+    return resize
 
 
 class ColourOrder(NamedTuple):
@@ -210,34 +248,41 @@ _RGBA = ColourOrder(cv2.COLOR_RGBA2GRAY, cv2.COLOR_RGB2YCrCb)
 _BGRA = ColourOrder(cv2.COLOR_BGRA2GRAY, cv2.COLOR_BGR2YCrCb)
 
 
-def _packed(channels: int, order: ColourOrder) -> Writer:
-    """Make the writer of interleaved colour channels of 8 bits."""
-    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
-        pixels = _rows(view, 0, view.height, view.width, channels)
-        _write_colour(_part(pixels, part), order, target, scratch)
+def _packed(channels: int, order: ColourOrder) -> Maker:
+    """Take interleaved colour channels of 8 bits."""
+    def make(layout: Layout, part: Rectangle, target: Nv12, scratch: _Scratch) -> Convert:
+        pixels = _rows(layout, 0, layout.height, layout.width, channels).part(part)
+        convert_colour = _make_colour(pixels.shape, order, target, scratch)
+        return lambda data: convert_colour(pixels.over(data))
 
-    return write
+    return make
 
 
-def _write_colour(pixels: Pixels, order: ColourOrder, target: Nv12, scratch: _Scratch) -> None:
+def _make_colour(shape: Tuple[int, ...], order: ColourOrder, target: Nv12,
+                 scratch: _Scratch) -> Convert:
     """
     Resize colours, then convert them: luma of each pixel, chroma of the mean of each 2x2.
 
     OpenCV's own conversion to I420 takes no longer but keeps the chroma of every second pixel
     only, which a camera that delivers YUV does not.
     """
-    height, width = target.y.shape
-    channels = pixels.shape[2]
+    (height, width), channels = target.y.shape, shape[2]
+    half = width // 2, height // 2
     small = scratch.get('colour', (height, width, channels))
-    _resize(pixels, small)
-    cv2.cvtColor(small, order.to_grey, target.y)
-    _limit(target.y, *_LIMITED_LUMA)
-    quarter = scratch.get('quarter', (height // 2, width // 2, channels))
-    cv2.resize(small, (width // 2, height // 2), quarter, interpolation=cv2.INTER_AREA)
-    ycrcb = scratch.get('ycrcb', (height // 2, width // 2, 3))
-    cv2.cvtColor(quarter, order.to_ycrcb, ycrcb)
-    _limit(ycrcb, *_LIMITED_CHROMA)
-    cv2.mixChannels([ycrcb], [target.uv], [2, 0, 1, 1])
+    quarter = scratch.get('quarter', (half[1], half[0], channels))
+    ycrcb = scratch.get('ycrcb', (half[1], half[0], 3))
+    resize = _make_resize(shape, small)
+
+    def convert(pixels: Pixels) -> None:
+        resize(pixels)
+        cv2.cvtColor(small, order.to_grey, target.y)
+        _limit(target.y, *_LIMITED_LUMA)
+        cv2.resize(small, half, quarter, interpolation=cv2.INTER_AREA)
+        cv2.cvtColor(quarter, order.to_ycrcb, ycrcb)
+        _limit(ycrcb, *_LIMITED_CHROMA)
+        cv2.mixChannels([ycrcb], [target.uv], [2, 0, 1, 1])
+
+    return convert
 
 
 def _limit(plane: Pixels, factor: float, offset: float) -> None:
@@ -245,108 +290,140 @@ def _limit(plane: Pixels, factor: float, offset: float) -> None:
     cv2.convertScaleAbs(plane, plane, factor, offset)
 
 
-def _bayer(to_bgr: int) -> Writer:
-    """Make the writer of a Bayer mosaic of 8 bits."""
-    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
-        mosaic = _rows(view, 0, view.height, view.width, 1)[:, :, 0]
-        border = 0 if min(mosaic.shape) >= 3 else 2
-        if border:
-            if max(mosaic.shape) > _LONGEST_THIN_MOSAIC:
-                raise ImageMessageError(
-                    f'a {view.width}x{view.height} {view.encoding} picture is too thin; a Bayer '
-                    'picture of that length needs at least 3 pixels across')
-            # OpenCV leaves less than 3x3 pixels black; an even border keeps the mosaic's phase.
-            mosaic = np.asarray(cv2.copyMakeBorder(
-                mosaic, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
-        colours = scratch.get('demosaiced', (*mosaic.shape, 3))
-        cv2.cvtColor(mosaic, to_bgr, colours)
-        part = part._replace(x=part.x + border, y=part.y + border)
-        _write_colour(_part(colours, part), _BGR, target, scratch)
+def _bayer(to_bgr: int) -> Maker:
+    """Take a Bayer mosaic of 8 bits."""
+    def make(layout: Layout, part: Rectangle, target: Nv12, scratch: _Scratch) -> Convert:
+        height, width = layout.height, layout.width
+        window = _rows(layout, 0, height, width, 1)
+        border = 0 if min(height, width) >= 3 else 2
+        if border and max(height, width) > _LONGEST_THIN_MOSAIC:
+            raise ImageMessageError(
+                f'a {width}x{height} {layout.encoding} picture is too thin; a Bayer picture of '
+                'that length needs at least 3 pixels across')
+        colours = scratch.get('demosaiced', (height + 2 * border, width + 2 * border, 3))
+        x, y = part.x + border, part.y + border
+        shown = colours[y:y + part.height, x:x + part.width]
+        convert_colour = _make_colour(shown.shape, _BGR, target, scratch)
 
-    return write
+        def convert(data: Pixels) -> None:
+            mosaic = window.over(data)[:, :, 0]
+            if border:
+                # OpenCV leaves less than 3x3 pixels black; an even border keeps the phase.
+                mosaic = np.asarray(cv2.copyMakeBorder(
+                    mosaic, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
+            cv2.cvtColor(mosaic, to_bgr, colours)
+            convert_colour(shown)
+
+        return convert
+
+    return make
 
 
-def _grey(sample_bytes: int) -> Writer:
+def _grey(sample_bytes: int) -> Maker:
     """
-    Make the writer of one grey channel of 8 or 16 bits, full range.
+    Take one grey channel of 8 or 16 bits, full range.
 
     Of 16 bits only the upper byte is used: a channel of its own, the first one in big endian
     pictures, the second one in little endian.
     """
-    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
-        samples = _rows(view, 0, view.height, view.width, sample_bytes)
-        upper_byte = 0 if view.is_bigendian else sample_bytes - 1
-        _write_channel(_part(samples, part), upper_byte, target.y, scratch)
-        _limit(target.y, *_LIMITED_LUMA)
-        target.uv[:] = _NEUTRAL_CHROMA
+    def make(layout: Layout, part: Rectangle, target: Nv12, scratch: _Scratch) -> Convert:
+        samples = _rows(layout, 0, layout.height, layout.width, sample_bytes).part(part)
+        upper_byte = 0 if layout.is_bigendian else sample_bytes - 1
+        convert_luma = _make_channel(samples.shape, upper_byte, target.y, scratch)
 
-    return write
+        def convert(data: Pixels) -> None:
+            convert_luma(samples.over(data))
+            _limit(target.y, *_LIMITED_LUMA)
+            target.uv[:] = _NEUTRAL_CHROMA
+
+        return convert
+
+    return make
 
 
-def _write_channel(pixels: Pixels, channel: int, target: Pixels, scratch: _Scratch) -> None:
+def _make_channel(
+        shape: Tuple[int, ...], kept: int, target: Pixels, scratch: _Scratch) -> Convert:
     """Resize pixels of several channels and keep one of these."""
-    if pixels.shape[2] == 1:
-        _resize(pixels, target)
-        return
-    small = scratch.get('luma', (*target.shape, pixels.shape[2]))
-    _resize(pixels, small)
-    cv2.extractChannel(small, channel, target)
+    if shape[2] == 1:
+        return _make_resize(shape, target)
+    small = scratch.get('luma', (*target.shape, shape[2]))
+    resize = _make_resize(shape, small)
+
+    def convert(pixels: Pixels) -> None:
+        resize(pixels)
+        cv2.extractChannel(small, kept, target)
+
+    return convert
 
 
-def _biplanar(u: int, v: int, subsampling: int) -> Writer:
+def _biplanar(u: int, v: int, subsampling: int) -> Maker:
     """
-    Make the writer of a Y plane that is followed by a plane of chroma pairs (NV12, NV21, NV24).
+    Take a Y plane that is followed by a plane of chroma pairs (NV12, NV21, NV24).
 
     :param u: the place of U in a pair, 0 or 1; ``v`` that of V.
     :param subsampling: pixels per chroma pair, along both axes.
     """
     longer = 2 // subsampling
 
-    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
-        luma = _rows(view, 0, view.height, view.width, 1)
-        left = view.data.size - view.step * view.height
-        rows = _sample_count(view.height, subsampling, left // (view.step * longer))
-        columns = _sample_count(view.width, subsampling, view.step * longer // 2)
-        chroma = _rows(view, view.height, rows, columns, 2, rows_per_step=longer)
-        _resize(_part(luma, part), target.y)
-        _write_chroma(
-            _part(chroma, _shrink(part, subsampling, subsampling)), u, v, target.uv, scratch)
+    def make(layout: Layout, part: Rectangle, target: Nv12, scratch: _Scratch) -> Convert:
+        luma = _rows(layout, 0, layout.height, layout.width, 1).part(part)
+        left = layout.size - layout.step * layout.height
+        rows = _sample_count(layout.height, subsampling, left // (layout.step * longer))
+        columns = _sample_count(layout.width, subsampling, layout.step * longer // 2)
+        chroma = _rows(layout, layout.height, rows, columns, 2, rows_per_step=longer)
+        chroma = chroma.part(_shrink(part, subsampling, subsampling))
+        return _make_planes(luma, _make_resize(luma.shape, target.y),
+                            chroma, _make_chroma(chroma.shape, u, v, target.uv, scratch))
 
-    return write
+    return make
 
 
-def _packed_422(luma: int, u: int, v: int) -> Writer:
+def _packed_422(luma: int, u: int, v: int) -> Maker:
     """
-    Make the writer of YUV 4:2:2 in groups of four bytes for two pixels (UYVY, YUYV).
+    Take YUV 4:2:2 in groups of four bytes for two pixels (UYVY, YUYV).
 
     The same bytes are read twice: as pixels of two channels, of which ``luma`` is Y, and as
     groups of four channels, of which ``u`` and ``v`` are the chroma.
     """
-    def write(view: ImageView, part: Rectangle, target: Nv12, scratch: _Scratch) -> None:
-        pixels = _rows(view, 0, view.height, view.width, 2)
-        columns = _sample_count(view.width, 2, view.step // 4)
-        groups = _rows(view, 0, view.height, columns, 4)
-        _write_channel(_part(pixels, part), luma, target.y, scratch)
-        _write_chroma(_part(groups, _shrink(part, 2, 1)), u, v, target.uv, scratch)
+    def make(layout: Layout, part: Rectangle, target: Nv12, scratch: _Scratch) -> Convert:
+        pixels = _rows(layout, 0, layout.height, layout.width, 2).part(part)
+        columns = _sample_count(layout.width, 2, layout.step // 4)
+        groups = _rows(layout, 0, layout.height, columns, 4)
+        groups = groups.part(_shrink(part, 2, 1))
+        return _make_planes(pixels, _make_channel(pixels.shape, luma, target.y, scratch),
+                            groups, _make_chroma(groups.shape, u, v, target.uv, scratch))
 
-    return write
+    return make
 
 
-def _write_chroma(
-        pixels: Pixels, u: int, v: int, target: Pixels, scratch: _Scratch) -> None:
+def _make_planes(
+        luma: _Window, convert_luma: Convert, chroma: _Window, convert_chroma: Convert) -> Convert:
+    def convert(data: Pixels) -> None:
+        convert_luma(luma.over(data))
+        convert_chroma(chroma.over(data))
+
+    return convert
+
+
+def _make_chroma(shape: Tuple[int, ...], u: int, v: int, target: Pixels,
+                 scratch: _Scratch) -> Convert:
     """Resize pixels whose channels ``u`` and ``v`` are chroma into the UV plane."""
-    if not pixels.size:
-        target[:] = _NEUTRAL_CHROMA
-        return
-    if (pixels.shape[2], u, v) == (2, 0, 1):
-        _resize(pixels, target)
-        return
-    small = scratch.get('chroma', (*target.shape[:2], pixels.shape[2]))
-    _resize(pixels, small)
-    cv2.mixChannels([small], [target], [u, 0, v, 1])
+    if 0 in shape:
+        return lambda pixels: target.fill(_NEUTRAL_CHROMA)
+    channels = shape[2]
+    if (channels, u, v) == (2, 0, 1):
+        return _make_resize(shape, target)
+    small = scratch.get('chroma', (target.shape[0], target.shape[1], channels))
+    resize = _make_resize(shape, small)
+
+    def convert(pixels: Pixels) -> None:
+        resize(pixels)
+        cv2.mixChannels([small], [target], [u, 0, v, 1])
+
+    return convert
 
 
-ENCODINGS: Dict[str, Writer] = {
+ENCODINGS: Dict[str, Maker] = {
     'rgb8': _packed(3, _RGB),
     'bgr8': _packed(3, _BGR),
     'rgba8': _packed(4, _RGBA),
@@ -378,6 +455,8 @@ class Nv12Converter:
     def __init__(self) -> None:
         self._scratch = _Scratch()
         self._bordered: Optional[Tuple[Nv12, Rectangle]] = None
+        self._made_for: Optional[Tuple[Layout, str]] = None
+        self._target: Optional[Nv12] = None
 
     def convert(self, view: ImageView, mode: str, target: Nv12) -> None:
         """
@@ -390,13 +469,22 @@ class Nv12Converter:
         :raises UnsupportedEncodingError: nothing here can read this encoding.
         :raises ImageMessageError: rows or data are too short for size and encoding.
         """
-        write = ENCODINGS.get(view.encoding)
-        if write is None:
-            view, write = decode_by_cv_bridge(view), ENCODINGS['bgr8']
+        if view.encoding not in ENCODINGS:
+            view = decode_by_cv_bridge(view)
+        wanted = view.layout, mode
+        if wanted != self._made_for or target is not self._target:
+            self._made_for = None  # in case that it raises
+            self._convert = self._make(*wanted, target)
+            self._made_for, self._target = wanted, target
+        self._convert(view.data)
+
+    def _make(self, layout: Layout, mode: str, target: Nv12) -> Convert:
         height, width = target.y.shape
-        source, inner = place(view.width, view.height, width, height, mode)
+        source, inner = place(layout.width, layout.height, width, height, mode)
+        convert = ENCODINGS[layout.encoding](
+            layout, source, _nv12_part(target, inner), self._scratch)
         self._write_border(target, inner)
-        write(view, source, _nv12_part(target, inner), self._scratch)
+        return convert
 
     def _write_border(self, target: Nv12, inner: Rectangle) -> None:
         """Grey the target out when its border has moved; it stays from picture to picture."""
@@ -411,6 +499,11 @@ class Nv12Converter:
 
 def _nv12_part(picture: Nv12, rectangle: Rectangle) -> Nv12:
     return Nv12(_part(picture.y, rectangle), _part(picture.uv, _shrink(rectangle, 2, 2)))
+
+
+def _part(plane: Pixels, rectangle: Rectangle) -> Pixels:
+    x, y, width, height = rectangle
+    return plane[y:y + height, x:x + width]
 
 
 def to_bgr(view: ImageView) -> Pixels:
