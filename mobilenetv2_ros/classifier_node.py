@@ -32,7 +32,9 @@ from mobilenetv2_ros.compressed_image import decode_compressed
 from mobilenetv2_ros.diagnostics import (
     ActivityRecorder, ENGINE_FAILURES, judge, make_status, tabulate)
 from mobilenetv2_ros.engine import Engine
-from mobilenetv2_ros.image_message import ImageView, parse_compressed_image, parse_image
+from mobilenetv2_ros.image_message import ImageView, parse_compressed_image
+from mobilenetv2_ros.image_taking import (
+    ImageMessage, ImageTaker, TakingUnsupportedError, view_image)
 from mobilenetv2_ros.input_qos import (
     describe_mismatches, make_sensor_qos, OVERRIDABLE, SubscriptionEventCallbacks)
 from mobilenetv2_ros.labels import LabelError
@@ -73,7 +75,7 @@ class ClassifierNode(LifecycleNode):
         self._troubles = TroubleLog(self.get_logger().warning)
         self._engine: Optional[Engine] = None
         self._outputs: Optional[Outputs] = None
-        self._pipeline: Optional[Pipeline[bytes, ClassifiedPicture]] = None
+        self._pipeline: Optional[Pipeline[Any, ClassifiedPicture]] = None
         self._input: Optional[Subscription] = None
         self._receiver: Optional[Receiver] = None
         self._recovery: Optional[Recovery] = None
@@ -130,7 +132,8 @@ class ClassifierNode(LifecycleNode):
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
         self._receiver = Receiver(
-            self, self._input, self._pipeline.process, self._pipeline.fail)
+            self, self._input, self._pipeline.process, self._pipeline.fail,
+            self._find_image_taker())
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 
@@ -179,6 +182,15 @@ class ClassifierNode(LifecycleNode):
             raw=True, qos_overriding_options=OVERRIDABLE,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
+    def _find_image_taker(self) -> Optional[ImageTaker]:
+        if self._parameters_now.image_transport == 'compressed':
+            return None
+        try:
+            return ImageTaker()
+        except TakingUnsupportedError as error:
+            self.get_logger().info(f'pictures are taken as bytes, which costs some time: {error}')
+            return None
+
     def _open_again(self) -> Engine:
         """Return the engine; open it if the node was deactivated while it was down."""
         if self._engine is None:
@@ -205,21 +217,22 @@ class ClassifierNode(LifecycleNode):
         recovery = self._recovery
         return self._is_ending() or recovery is not None and recovery.wants_workers_back
 
-    def _make_works(self, engine: Engine) -> List[Callable[[bytes], ClassifiedPicture]]:
+    def _make_works(self, engine: Engine) -> List[Callable[[Any], ClassifiedPicture]]:
         return [self._make_work(classifier) for classifier in engine.classifiers]
 
-    def _make_work(self, classifier: Classifier) -> Callable[[bytes], ClassifiedPicture]:
-        read = (self._read_compressed if self._parameters_now.image_transport == 'compressed'
-                else self._read_raw)
+    def _make_work(self, classifier: Classifier) -> Callable[[Any], ClassifiedPicture]:
+        read: Callable[[Any], ImageView] = (
+            self._read_compressed if self._parameters_now.image_transport == 'compressed'
+            else self._read_raw)
 
-        def work(message: bytes) -> ClassifiedPicture:
+        def work(message: Any) -> ClassifiedPicture:
             picture = read(message)
             return ClassifiedPicture(picture, classifier.classify(picture))
 
         return work
 
-    def _read_raw(self, message: bytes) -> ImageView:
-        return parse_image(message, self._parameters_now.max_image_pixels)
+    def _read_raw(self, message: ImageMessage) -> ImageView:
+        return view_image(message, self._parameters_now.max_image_pixels)
 
     def _read_compressed(self, message: bytes) -> ImageView:
         assert self._engine is not None

@@ -27,7 +27,6 @@ from mobilenetv2_ros.pipeline import Counters
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.recovery import Outage
 from mobilenetv2_ros.trouble_log import describe
-import numpy as np
 
 _SILENT_SECONDS = 2.0
 """A camera that is silent for so long has stopped; the slowest ones in use send once a second."""
@@ -132,8 +131,9 @@ def tabulate(activity: Activity) -> Dict[str, str]:
         'engine failures since last report': str(activity.engine_failures),
         'last failure': activity.last_failure or 'none since last report'}
     if activity.latencies:
-        p50, p99 = np.percentile(activity.latencies, (50, 99)) * 1e3
-        values.update({'latency p50 (ms)': f'{p50:.2f}', 'latency p99 (ms)': f'{p99:.2f}'})
+        ordered = sorted(activity.latencies)
+        values.update({f'latency p{percent} (ms)': f'{_find_percentile(ordered, percent):.2f}'
+                       for percent in (50, 99)})
     if total.last_arrival is not None:
         values['last picture age (s)'] = f'{time.monotonic() - total.last_arrival:.1f}'
     if activity.last_picture is not None:
@@ -141,6 +141,11 @@ def tabulate(activity: Activity) -> Dict[str, str]:
         values.update({
             'last picture encoding': encoding, 'last picture size': f'{width}x{height}'})
     return values
+
+
+def _find_percentile(ordered: List[float], percent: int) -> float:
+    """Find the value, in ms, below which so many percent of the values, in s, are."""
+    return ordered[len(ordered) * percent // 100] * 1e3
 
 
 def make_status(name: str, level: bytes, message: str, values: Dict[str, str]) -> DiagnosticStatus:

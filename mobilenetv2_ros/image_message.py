@@ -133,14 +133,9 @@ class _CdrReader:
 
     def read_string(self, field: str) -> str:
         length = self.read_uint32(field)
-        if length > _MAX_STRING_BYTES:
-            raise ImageMessageError(
-                f'{field} has {length} bytes; at most {_MAX_STRING_BYTES} are taken')
-        try:
-            # The length counts the terminating zero.
-            return str(self._take(length, field).tobytes().rstrip(b'\0'), 'utf-8')
-        except UnicodeDecodeError:
-            raise ImageMessageError(f'{field} is not valid UTF-8') from None
+        check_text_length(length, field)
+        # The length counts the terminating zero.
+        return decode_text(self._take(length, field).tobytes().rstrip(b'\0'), field)
 
     def read_bytes(self, field: str) -> NDArray[np.uint8]:
         return self._take(self.read_uint32(field), field)
@@ -177,6 +172,18 @@ def parse_image(message: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageVi
     is_bigendian = reader.read_uint8('is_bigendian') != 0
     step = reader.read_uint32('step')
     data = reader.read_bytes('data')
+    return make_view(header, height, width, encoding, is_bigendian, step, data, max_pixels)
+
+
+def make_view(header: Header, height: int, width: int, encoding: str, is_bigendian: bool,
+              step: int, data: NDArray[np.uint8], max_pixels: int) -> ImageView:
+    """
+    View a picture whose fields have been read.
+
+    :param data: uint8, flat.
+    :param max_pixels: a larger picture is refused.
+    :raises ImageMessageError: the fields contradict themselves.
+    """
     check_size(width, height, max_pixels)
     if step * height > data.size:
         raise ImageMessageError(
@@ -200,6 +207,30 @@ def parse_compressed_image(message: bytes) -> CompressedView:
         raise ImageMessageError(
             f"a compressed picture of format '{shorten(format_name)}' has no data")
     return CompressedView(header, format_name, data)
+
+
+def check_text_length(length: int, field: str) -> None:
+    """
+    Refuse a text that is longer than any in use.
+
+    :param length: in bytes.
+    :raises ImageMessageError: it is.
+    """
+    if length > _MAX_STRING_BYTES:
+        raise ImageMessageError(
+            f'{field} has {length} bytes; at most {_MAX_STRING_BYTES} are taken')
+
+
+def decode_text(text: bytes, field: str) -> str:
+    """
+    Decode a text of a message.
+
+    :raises ImageMessageError: it is no UTF-8.
+    """
+    try:
+        return str(text, 'utf-8')
+    except UnicodeDecodeError:
+        raise ImageMessageError(f'{field} is not valid UTF-8') from None
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

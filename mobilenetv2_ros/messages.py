@@ -12,58 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Results and models as ``vision_msgs``."""
+"""Models as ``vision_msgs``, pictures as ``sensor_msgs``."""
 
 from __future__ import annotations
 
 from array import array
-from typing import List, Sequence
+from typing import Sequence
 
 from builtin_interfaces.msg import Time
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import Header
-from mobilenetv2_ros.ranking import RankedClass
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header as HeaderMsg
-from vision_msgs.msg import (
-    Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo)
-
-
-class ClassificationWriter:
-    """Fill one message again and again; making a new one costs more than publishing it."""
-
-    def __init__(self) -> None:
-        self._message = Classification()
-        self._hypotheses: List[ObjectHypothesis] = []
-
-    def write(self, header: Header, classes: Sequence[RankedClass],
-              class_ids: Sequence[str]) -> Classification:
-        """
-        Put a result into the message.
-
-        :param header: of the picture, copied exactly.
-        :param classes: best first.
-        :param class_ids: by class index, what ``class_id`` shall hold.
-        :returns: the message, valid until the next call.
-        """
-        write_header(header, self._message.header)
-        while len(self._hypotheses) < len(classes):
-            self._hypotheses.append(ObjectHypothesis())
-        results = self._hypotheses[:len(classes)]
-        for hypothesis, (index, probability) in zip(results, classes):
-            hypothesis.class_id = class_ids[index]
-            hypothesis.score = probability
-        self._message.results = results
-        return self._message
-
-
-def write_header(header: Header, message: HeaderMsg) -> None:
-    """Copy a header into a message."""
-    message.stamp.sec = header.sec
-    message.stamp.nanosec = header.nanosec
-    message.frame_id = header.frame_id
+from vision_msgs.msg import LabelInfo, VisionClass, VisionInfo
 
 
 def make_label_info(stamp: Time, names: Sequence[str], threshold: float) -> LabelInfo:
@@ -94,7 +57,8 @@ def make_image(header: Header, bgr: NDArray[np.uint8]) -> Image:
     """
     height, width = bgr.shape[:2]
     message = Image(height=height, width=width, encoding='bgr8', step=3 * width)
-    write_header(header, message.header)
+    message.header.stamp.sec, message.header.stamp.nanosec = header.sec, header.nanosec
+    message.header.frame_id = header.frame_id
     # An array is taken as it is; bytes would be checked one by one.
     message.data = array('B', bgr.tobytes())
     return message

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, NamedTuple
 
+from mobilenetv2_ros.classification_message import encode_text, serialize_classification
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import ImageView
-from mobilenetv2_ros.messages import (
-    ClassificationWriter, make_image, make_label_info, make_vision_info)
+from mobilenetv2_ros.messages import make_image, make_label_info, make_vision_info
 from mobilenetv2_ros.nv12 import to_bgr
 from mobilenetv2_ros.overlay import describe, draw_classes, OverlayThread
 from mobilenetv2_ros.ranking import RankedClass
@@ -55,8 +55,8 @@ class Outputs:
         self._node = node
         self._names = engine.labels.names
         self._class_ids = {
-            'name': self._names, 'index': [str(index) for index in range(len(self._names))]}
-        self._writer = ClassificationWriter()
+            'name': [encode_text(name) for name in self._names],
+            'index': [encode_text(str(index)) for index in range(len(self._names))]}
         self._classification = node.create_publisher(Classification, '~/classification', 10)
         self._label_info = node.create_publisher(LabelInfo, '~/label_info', latched)
         self._vision_info = node.create_publisher(VisionInfo, '~/vision_info', latched)
@@ -72,7 +72,7 @@ class Outputs:
 
         :param class_id_format: ``name`` or ``index``.
         """
-        self._classification.publish(self._writer.write(
+        self._classification.publish(serialize_classification(
             result.picture.header, result.classes, self._class_ids[class_id_format]))
         self._drawing.offer(result)
 

@@ -22,14 +22,20 @@ waits for its one subscription, and pauses when the pictures are too many; the m
 keeps the newest ones and drops the others without Python's help. It uses rclpy's wait set as
 ``rclpy.wait_for_message`` does, the same from Humble on. What cannot be taken, for example because
 there is no memory for it, is reported, and the thread goes on.
+
+Pictures are taken as structures, see :mod:`.image_taking`, as long as nothing is wrong. A message
+that is damaged never gets that far, and the middleware does not tell: only that there is one and
+that it cannot be had. Then, and at the start, messages are taken as bytes for a while, so that
+whoever reads them can tell what is wrong with them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
+from mobilenetv2_ros.image_taking import ImageTaker, Taken
 from mobilenetv2_ros.trouble_log import describe
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
@@ -42,6 +48,9 @@ _PAUSE = 0.0005
 _PAUSE_AFTER_FAILURE = 0.05
 """Seconds; what fails at once may do so again, and must not keep the processor busy."""
 
+_MESSAGES_AS_BYTES = 100
+"""So many are taken as bytes at the start and after one that could not be taken."""
+
 
 class ReceivingError(Exception):
     """A message could not be taken; the text says why."""
@@ -50,8 +59,9 @@ class ReceivingError(Exception):
 class Receiver:
     """Take the messages of a raw subscription that no executor knows."""
 
-    def __init__(self, node: Node, subscription: Subscription,
-                 put: Callable[[bytes], bool], report: Callable[[ReceivingError], None]) -> None:
+    def __init__(self, node: Node, subscription: Subscription, put: Callable[[Any], bool],
+                 report: Callable[[ReceivingError], None],
+                 images: Optional[ImageTaker] = None) -> None:
         """
         Start the thread.
 
@@ -59,10 +69,13 @@ class Receiver:
         :param put: takes each message; returns whether there are too many. No other is taken
             meanwhile.
         :param report: called for each message that cannot be taken.
+        :param images: takes messages as structures; without it all are taken as bytes.
         """
         self._subscription = subscription
         self._put = put
         self._report = report
+        self._images = images
+        self._as_bytes = _MESSAGES_AS_BYTES
         context: Any = node.context.handle
         self._wait_set = _rclpy.WaitSet(1, 1, 0, 0, 0, 0, context)
         self._wake = _rclpy.GuardCondition(context)
@@ -92,6 +105,7 @@ class Receiver:
                     self._take_all(handle)
                 except Exception as error:  # noqa: B902, later messages may be fine
                     self._untaken += 1
+                    self._as_bytes = _MESSAGES_AS_BYTES
                     self._report(ReceivingError(
                         f'it could not be taken from the middleware: {describe(error)}'))
                     time.sleep(_PAUSE_AFTER_FAILURE)
@@ -103,23 +117,49 @@ class Receiver:
         self._wait_set.wait(_FOR_EVER)
 
     def _take_all(self, handle: Any) -> None:
-        message_type = self._subscription.msg_type
+        is_first = True
         while not self._stopped:
-            taken = handle.take_message(message_type, True)
+            taken = self._take(handle)
             if taken is None:
+                if is_first and self._was_promised():
+                    raise ReceivingError('it is damaged, or there is no memory for it')
                 return
-            message, info = taken
-            self._count_lost(info)
-            if self._put(message):
+            is_first = False
+            self._count_lost(taken)
+            if self._put(taken.message):
                 time.sleep(_PAUSE)
 
-    def _count_lost(self, info: Dict[str, Any]) -> None:
-        number, publisher = info.get('publication_sequence_number'), info.get('publisher_gid')
-        if number is None or publisher is None:
+    def _was_promised(self) -> bool:
+        """Tell whether the wait has ended for a message that could not be had as a structure."""
+        takes_structures = self._images is not None and not self._as_bytes
+        return takes_structures and bool(self._wait_set.is_ready('subscription', 0))
+
+    def _take(self, handle: Any) -> Optional[Taken]:
+        if self._images is not None and not self._as_bytes:
+            return self._images.take(handle.pointer)
+        taken = self._take_bytes(handle)
+        if taken is not None and self._as_bytes:
+            self._as_bytes -= 1
+            if not self._as_bytes:
+                self._last_numbers.clear()  # out of date where bytes bear no number
+        return taken
+
+    def _take_bytes(self, handle: Any) -> Optional[Taken]:
+        taken = handle.take_message(self._subscription.msg_type, True)
+        if taken is None:
+            return None
+        message, info = taken
+        publisher, number = info.get('publisher_gid'), info.get('publication_sequence_number')
+        if publisher is None:  # Jazzy and earlier
+            return Taken(message, b'', None)
+        return Taken(message, bytes(publisher['data']), number)
+
+    def _count_lost(self, taken: Taken) -> None:
+        number = taken.number
+        if number is None:
             return
-        source = bytes(publisher['data'])
-        last = self._last_numbers.get(source, number - 1)
-        self._last_numbers[source] = number
+        last = self._last_numbers.get(taken.source, number - 1)
+        self._last_numbers[taken.source] = number
         if number - last > 1:
             # Those that could not be taken are missing here too, but have been reported.
             self.lost += max(0, number - last - 1 - self._untaken)

@@ -53,6 +53,7 @@ NAMES: Dict[str, Set[str]] = {
     'rclpy.signals': {'SignalHandlerOptions'},
     'rclpy.subscription': {'Subscription'},
     'rclpy.task': {'Future'},
+    'rclpy.type_support': {'check_for_type_support'},
     'rclpy.utilities': {'remove_ros_args'}}
 """Names by module."""
 
@@ -62,6 +63,7 @@ NEWER = {('rclpy.event_handler', 'SubscriptionEventCallbacks'),
 
 CALLS: Dict[str, Tuple[int, Set[str]]] = {
     # rclpy
+    'check_for_type_support': (1, set()),
     'create_node': (1, {'context'}),
     'deserialize_message': (2, set()),
     'init': (0, {'args', 'signal_handler_options'}),
@@ -118,6 +120,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'clear_entities': (0, set()),
     'destroy_when_not_in_use': (0, set()),
     'GuardCondition': (1, set()),
+    'is_ready': (2, set()),
     'take_message': (2, set()),
     'trigger_guard_condition': (0, set()),
     'wait': (1, set()),

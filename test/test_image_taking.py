@@ -1,0 +1,190 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Pictures taken as structures: the same as those parsed from bytes, freed, and never trusted."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Iterator, List, Optional
+
+from node_process import find_free_domain, wait_until
+import numpy as np
+import psutil
+import pytest
+rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
+from mobilenetv2_ros import image_taking, receiving  # noqa: E402, I100
+from mobilenetv2_ros.image_message import ImageMessageError, ImageView, parse_image  # noqa: E402
+from mobilenetv2_ros.image_taking import (  # noqa: E402
+    ImageMessage, ImageTaker, TakenImage, TakingUnsupportedError, view_image)
+from rclpy.context import Context  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from serialized import image as make_serialized  # noqa: E402
+
+MAX_PIXELS = 50_000_000
+
+
+def make_image(height: int, width: int, number: int = 0, frame_id: str = 'front camera') -> Image:
+    pixels = np.random.default_rng(number).integers(0, 256, height * width * 3, np.uint8)
+    message = Image(height=height, width=width, encoding='bgr8', step=3 * width,
+                    data=pixels.tobytes(), is_bigendian=number % 2)
+    message.header.stamp.sec, message.header.stamp.nanosec = -number, number
+    message.header.frame_id = frame_id
+    return message
+
+
+def is_same(one: ImageView, other: ImageView) -> bool:
+    return one[:-1] == other[:-1] and bool(np.array_equal(one.data, other.data))
+
+
+class Camera:
+    """A publisher, and the receiver of what it sends; structures from the first message on."""
+
+    def __init__(self, node: Node) -> None:
+        self.messages: List[Any] = []
+        self.errors: List[str] = []
+        self._is_closed = False
+        self.put: Any = self.messages.append
+        self._publisher = node.create_publisher(Image, 'image', 1000)
+        self._subscription = node.create_subscription(
+            Image, 'image', lambda message: None, 1000, raw=True)
+        self.receiver = receiving.Receiver(
+            node, self._subscription, lambda message: self.put(message),
+            lambda error: self.errors.append(str(error)), ImageTaker())
+
+    def send(self, message: Any) -> None:
+        """Publish a message or bytes and wait until it has been received or refused."""
+        wanted = len(self.messages) + len(self.errors) + 1
+        self._publisher.publish(message)
+        wait_until(lambda: len(self.messages) + len(self.errors) == wanted)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self.receiver.stop()
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Camera]:
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.setattr(receiving, '_MESSAGES_AS_BYTES', getattr(request, 'param', 0))
+    context = Context()
+    rclpy.init(args=[], context=context, domain_id=find_free_domain())
+    node = Node('camera', context=context)
+    camera = Camera(node)
+    yield camera
+    camera.close()
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_every_field_is_that_of_the_bytes(camera: Camera) -> None:
+    sent = [make_image(height, width, number, frame_id) for number, (height, width, frame_id)
+            in enumerate([(1, 1, ''), (480, 640, 'a'), (2, 3, 'é ' * 100), (1080, 1920, 'b')])]
+    for message in sent:
+        camera.send(message)
+    assert not camera.errors
+    for message, taken in zip(sent, camera.messages):
+        assert isinstance(taken, TakenImage)
+        assert is_same(view_image(taken, MAX_PIXELS), parse_image(serialize_message(message)))
+
+
+def test_pixels_outlive_message_and_receiver(camera: Camera) -> None:
+    for number in range(20):
+        camera.send(make_image(100, 100, number))
+    views = [view_image(message, MAX_PIXELS) for message in camera.messages]
+    camera.messages.clear()
+    for number in range(20, 40):
+        camera.send(make_image(100, 100, number))
+    camera.close()
+    for number, view in enumerate(views):
+        assert is_same(view, parse_image(serialize_message(make_image(100, 100, number))))
+        assert not view.data.flags.writeable
+
+
+def test_memory_is_given_back(camera: Camera) -> None:
+    message = make_image(480, 640)
+
+    def keep_layout(taken: ImageMessage) -> None:
+        camera.messages.append(view_image(taken, MAX_PIXELS).layout)
+
+    camera.put = keep_layout
+    for _ in range(50):
+        camera.send(message)
+    before = psutil.Process().memory_info().rss
+    for _ in range(300):
+        camera.send(message)
+    assert psutil.Process().memory_info().rss - before < 100 * message.height * message.step
+
+
+@pytest.mark.parametrize(['change', 'sentence'], [
+    ({'height': 0}, 'has no pixels'), ({'step': 2 ** 32 - 1}, 'but data has 20'),
+    ({'height': 2 ** 31, 'width': 2 ** 31}, 'is larger than'), ({'data': b''}, 'but data has 0'),
+    ({'encoding': 'x' * 10_000}, 'encoding has 10000 bytes'),
+    ({'encoding': b'\xff\xfe'}, 'encoding is not valid UTF-8'),
+    ({'frame_id': 'x' * 10_000}, 'header.frame_id has 10000 bytes')])
+def test_fields_that_contradict_themselves(camera: Camera, change: Any, sentence: str) -> None:
+    camera.send(make_serialized(**change))
+    [message] = camera.messages
+    assert isinstance(message, TakenImage)
+    with pytest.raises(ImageMessageError, match=sentence):
+        message.view(MAX_PIXELS)
+
+
+def test_a_picture_without_bytes(camera: Camera) -> None:
+    camera.send(make_serialized(step=0, data=b''))
+    assert view_image(camera.messages[0], MAX_PIXELS).data.size == 0
+
+
+@pytest.mark.faults
+def test_what_is_damaged_is_reported_and_bytes_are_taken_for_a_while(
+        monkeypatch: pytest.MonkeyPatch, camera: Camera) -> None:
+    camera.send(make_image(2, 2))
+    monkeypatch.setattr(receiving, '_MESSAGES_AS_BYTES', 3)
+    for damaged in (b'\0', make_serialized()[:-7], bytes(range(256))):
+        camera.send(damaged)
+        [error] = camera.errors
+        assert error == ('it could not be taken from the middleware: '
+                         'it is damaged, or there is no memory for it')
+        for _ in range(4):
+            camera.send(make_image(2, 2))
+        kinds = [type(message) for message in camera.messages[-4:]]
+        assert kinds == [bytes, bytes, bytes, TakenImage]
+        camera.errors.clear()
+    assert camera.receiver.lost == 0
+
+
+@pytest.mark.parametrize('camera', [2], indirect=True)
+def test_the_first_messages_are_taken_as_bytes(camera: Camera) -> None:
+    for _ in range(3):
+        camera.send(make_image(2, 2))
+    assert [type(message) for message in camera.messages] == [bytes, bytes, TakenImage]
+
+
+@pytest.mark.parametrize('fields', [
+    '@II PNN II PNN B I PNN', '@iI PNN IQ PNN B I PNN', '@iI PNN II PNN B H PNN'])
+def test_another_structure_is_noticed(monkeypatch: pytest.MonkeyPatch, fields: str) -> None:
+    monkeypatch.setattr(image_taking, '_FIELDS', struct.Struct(fields))
+    with pytest.raises(TakingUnsupportedError, match='another one than that known'):
+        ImageTaker()
+
+
+def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_library(name: str) -> Optional[Any]:
+        raise OSError(f'{name}: cannot open shared object file')
+
+    monkeypatch.setattr(image_taking.ctypes, 'CDLL', open_library)
+    with pytest.raises(TakingUnsupportedError, match='rcl is not found: librcl.so'):
+        ImageTaker()
