@@ -142,7 +142,7 @@ class Results:
         self.node = Node('listener', context=context)
         subscription = self.node.create_subscription(
             Classification, '/mobilenetv2/classification', _never_called, 1000, raw=True)
-        self._receiver = Receiver(self.node, subscription, self._take, _raise)
+        self._receiver = Receiver(subscription, self._take, _raise)
 
     def close(self) -> None:
         """End the thread."""

@@ -127,13 +127,12 @@ class ClassifierNode(LifecycleNode):
         self._pipeline = Pipeline(self._make_works(engine), self._publish, self._report)
         try:
             self._input = self._subscribe()
+            self._receiver = Receiver(
+                self._input, self._pipeline.process, self._pipeline.fail, self._find_image_taker())
         except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
             self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
-        self._receiver = Receiver(
-            self, self._input, self._pipeline.process, self._pipeline.fail,
-            self._find_image_taker())
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 

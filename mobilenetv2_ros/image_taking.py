@@ -17,8 +17,8 @@ Take pictures as the C structure that the middleware deserializes them into.
 
 rclpy copies a message three times before it hands it over as bytes, and holds the interpreter
 lock meanwhile. ``rcl_take()``, which rclpy calls for typed messages, copies the pixels once, into
-memory of the message, and needs no lock. It is called through ctypes, with the functions
-that rclpy uses to make and to free a message. The structure is the one that rosidl generates for
+memory of the message, and needs no lock. It is called here with the functions that rclpy uses to
+make and to free a message. The structure is the one that rosidl generates for
 ``sensor_msgs/msg/Image`` in C, the same from Humble on; before it is relied on, a known message is
 read with it.
 """
@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Any, Callable, NamedTuple, NoReturn, Optional, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Tuple, Union
 
+from mobilenetv2_ros import rcl
 from mobilenetv2_ros.image_message import (
     check_text_length, decode_text, Header, ImageView, make_view, parse_image)
 import numpy as np
@@ -41,11 +42,6 @@ _FIELDS = struct.Struct('@iI PNN II PNN B I PNN')
 
 Strings and sequences are an address, a length and a capacity.
 """
-
-_TAKE_FAILED = 401
-"""RCL_RET_SUBSCRIPTION_TAKE_FAILED of rcl/types.h: there is no message."""
-
-_BAD_ALLOC = 10
 
 _INFO_WORDS = 32
 _NUMBER_AT = 2
@@ -129,7 +125,7 @@ class ImageTaker:
         """
         Look the functions up and try the structure.
 
-        :raises TakingUnsupportedError: a library is not found or the structure is another one.
+        :raises TakingUnsupportedError: the structure is another one than that known.
         """
         check_for_type_support(Image)
         functions: Any = type(Image)
@@ -137,16 +133,7 @@ class ImageTaker:
             _find_address(functions._CREATE_ROS_MESSAGE))
         self._free = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(
             _find_address(functions._DESTROY_ROS_MESSAGE))
-        try:
-            # Already in the process, since rclpy needs them.
-            self._rcl_take = ctypes.CDLL('librcl.so').rcl_take
-            errors = ctypes.PyDLL('librcutils.so')
-            self._get_error = errors.rcutils_get_error_string
-            self._reset_error = errors.rcutils_reset_error
-        except (OSError, AttributeError) as error:
-            raise TakingUnsupportedError(f'rcl is not found: {error}') from None
-        self._rcl_take.argtypes = [ctypes.c_void_p] * 4
-        self._get_error.restype = _ErrorString
+        self._rcl_take = rcl.bind('rcl_take', 4)
         self._info = (ctypes.c_uint64 * _INFO_WORDS)()
         self._info[_NUMBER_AT] = _UNNUMBERED
         self._info_bytes = memoryview(self._info).cast('B')
@@ -164,15 +151,22 @@ class ImageTaker:
         """
         message = self._empty
         code = self._rcl_take(subscription, message._address, self._info, None)
-        if code == _TAKE_FAILED:
-            self._reset_error()  # a message that cannot be deserialized leaves one behind
+        if code == rcl.RET_SUBSCRIPTION_TAKE_FAILED:
             return None
-        if code:
-            self._raise_error(code)
+        rcl.check(code, 'rcl_take')
         self._empty = self._make_message()
         number = self._info[_NUMBER_AT]
         return Taken(message, self._info_bytes[_SOURCE_AT].tobytes(),
                      None if number == _UNNUMBERED else number)
+
+    def discard(self) -> str:
+        """
+        Free what a message that could not be deserialized has left behind.
+
+        :returns: what the middleware says of it; it may say nothing.
+        """
+        self._empty = self._make_message()
+        return rcl.pop_error()
 
     def _make_message(self) -> TakenImage:
         address = self._make()
@@ -191,19 +185,6 @@ class ImageTaker:
         if not fill(known, message._address):
             raise TakingUnsupportedError('rosidl does not fill the structure of a picture')
         _check_fields(_read_fields(message._address))
-
-    def _raise_error(self, code: int) -> NoReturn:
-        text = self._get_error().text.decode(errors='replace')
-        self._reset_error()
-        if code == _BAD_ALLOC:
-            raise MemoryError(text)
-        raise RuntimeError(f'rcl_take fails with {code}: {text}')
-
-
-class _ErrorString(ctypes.Structure):
-    """``rcutils_error_string_t`` of rcutils/error_handling.h."""
-
-    _fields_ = [('text', ctypes.c_char * 1024)]
 
 
 def _find_address(capsule: Any) -> int:

@@ -13,35 +13,38 @@
 # limitations under the License.
 
 """
-A thread that takes serialized messages, apart from the executor.
+A thread that takes messages, apart from the executor.
 
 An executor runs a callback for every message, whether or not anybody can use it: a camera that is
 faster than the engine keeps the interpreter busy with pictures that are dropped, and the workers
 from theirs. rclpy's events executor even queues an event for each, without a limit. This thread
 waits for its one subscription, and pauses when the pictures are too many; the middleware then
-keeps the newest ones and drops the others without Python's help. It uses rclpy's wait set as
-``rclpy.wait_for_message`` does, the same from Humble on. What cannot be taken, for example because
-there is no memory for it, is reported, and the thread goes on.
+keeps the newest ones and drops the others without Python's help. What cannot be taken, for example
+because there is no memory for it, is reported, and the thread goes on.
+
+The middleware announces each message by adding one to an eventfd, from its own thread and without
+Python: libc's ``eventfd_write()`` has the very form of the callback that rcl wants. To wait is one
+system call; rclpy's wait set would be filled anew for each message.
 
 Pictures are taken as structures, see :mod:`.image_taking`, as long as nothing is wrong. A message
-that is damaged never gets that far, and the middleware does not tell: only that there is one and
-that it cannot be had. Then, and at the start, messages are taken as bytes for a while, so that
-whoever reads them can tell what is wrong with them.
+that is damaged never gets that far: the middleware announces it, and then there is none. Then, and
+at the start, messages are taken as bytes for a while, so that whoever reads them can tell what is
+wrong with them.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 import time
 from typing import Any, Callable, Dict, Optional
 
+from mobilenetv2_ros import rcl
 from mobilenetv2_ros.image_taking import ImageTaker, Taken
 from mobilenetv2_ros.trouble_log import describe
-from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
-from rclpy.node import Node
 from rclpy.subscription import Subscription
 
-_FOR_EVER = -1
 _PAUSE = 0.0005
 """Seconds between two messages when there are too many; half of the BPU's time for a frame."""
 
@@ -51,15 +54,43 @@ _PAUSE_AFTER_FAILURE = 0.05
 _MESSAGES_AS_BYTES = 100
 """So many are taken as bytes at the start and after one that could not be taken."""
 
+_set_callback = rcl.bind('rcl_subscription_set_on_new_message_callback', 3)
+_eventfd_write = ctypes.cast(ctypes.CDLL(None).eventfd_write, ctypes.c_void_p)
+
 
 class ReceivingError(Exception):
     """A message could not be taken; the text says why."""
 
 
+class _Announcements:
+    """Wait for the messages that the middleware announces."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        code = _set_callback(handle.pointer, _eventfd_write, eventfd := os.eventfd(0))
+        if code:
+            os.close(eventfd)
+        rcl.check(code, 'rcl_subscription_set_on_new_message_callback')
+        self._eventfd = eventfd
+
+    def wait(self) -> int:
+        """Return how many have been announced since the last call; at least one."""
+        return os.eventfd_read(self._eventfd)
+
+    def stop(self) -> None:
+        """Let :meth:`wait` return; nothing is announced any more."""
+        with self._handle:
+            _set_callback(self._handle.pointer, None, None)
+        os.eventfd_write(self._eventfd, 1)
+
+    def close(self) -> None:
+        os.close(self._eventfd)
+
+
 class Receiver:
     """Take the messages of a raw subscription that no executor knows."""
 
-    def __init__(self, node: Node, subscription: Subscription, put: Callable[[Any], bool],
+    def __init__(self, subscription: Subscription, put: Callable[[Any], bool],
                  report: Callable[[ReceivingError], None],
                  images: Optional[ImageTaker] = None) -> None:
         """
@@ -70,15 +101,14 @@ class Receiver:
             meanwhile.
         :param report: called for each message that cannot be taken.
         :param images: takes messages as structures; without it all are taken as bytes.
+        :raises RuntimeError: the middleware does not announce messages.
         """
         self._subscription = subscription
         self._put = put
         self._report = report
         self._images = images
         self._as_bytes = _MESSAGES_AS_BYTES
-        context: Any = node.context.handle
-        self._wait_set = _rclpy.WaitSet(1, 1, 0, 0, 0, 0, context)
-        self._wake = _rclpy.GuardCondition(context)
+        self._announcements = _Announcements(subscription.handle)
         self._stopped = False
         self._last_numbers: Dict[bytes, int] = {}
         self._untaken = 0
@@ -90,49 +120,47 @@ class Receiver:
     def stop(self) -> None:
         """End the thread; the subscription may be destroyed then."""
         self._stopped = True
-        with self._wake:
-            self._wake.trigger_guard_condition()
+        self._announcements.stop()
         self._thread.join()
-        self._wake.destroy_when_not_in_use()
-        self._wait_set.destroy_when_not_in_use()
+        self._announcements.close()
 
     def _run(self) -> None:
         handle = self._subscription.handle
-        with handle, self._wake, self._wait_set:
+        came_alone = True
+        with handle:
             while not self._stopped:
-                try:
-                    self._wait(handle)
-                    self._take_all(handle)
-                except Exception as error:  # noqa: B902, later messages may be fine
-                    self._untaken += 1
-                    self._as_bytes = _MESSAGES_AS_BYTES
-                    self._report(ReceivingError(
-                        f'it could not be taken from the middleware: {describe(error)}'))
-                    time.sleep(_PAUSE_AFTER_FAILURE)
+                announced = self._announcements.wait()
+                # Of many, older ones have given way to newer ones, and one may have been taken
+                # before it was announced. One that comes alone after another cannot be missing.
+                is_there = came_alone and announced == 1
+                for _ in range(announced):
+                    if self._stopped or not self._take_one(handle, is_there):
+                        break
+                came_alone = announced == 1
 
-    def _wait(self, handle: Any) -> None:
-        self._wait_set.clear_entities()
-        self._wait_set.add_subscription(handle)
-        self._wait_set.add_guard_condition(self._wake)
-        self._wait_set.wait(_FOR_EVER)
-
-    def _take_all(self, handle: Any) -> None:
-        is_first = True
-        while not self._stopped:
+    def _take_one(self, handle: Any, is_there: bool) -> bool:
+        """Take a message; returns whether there was one, whatever became of it."""
+        try:
             taken = self._take(handle)
             if taken is None:
-                if is_first and self._was_promised():
-                    raise ReceivingError('it is damaged, or there is no memory for it')
-                return
-            is_first = False
+                if is_there:
+                    self._miss_structure()
+                return False
             self._count_lost(taken)
             if self._put(taken.message):
                 time.sleep(_PAUSE)
+        except Exception as error:  # noqa: B902, later messages may be fine
+            self._untaken += 1
+            self._as_bytes = _MESSAGES_AS_BYTES
+            self._report(ReceivingError(
+                f'it could not be taken from the middleware: {describe(error)}'))
+            time.sleep(_PAUSE_AFTER_FAILURE)
+        return True
 
-    def _was_promised(self) -> bool:
-        """Tell whether the wait has ended for a message that could not be had as a structure."""
-        takes_structures = self._images is not None and not self._as_bytes
-        return takes_structures and bool(self._wait_set.is_ready('subscription', 0))
+    def _miss_structure(self) -> None:
+        if self._images is not None and not self._as_bytes:
+            reason = self._images.discard()
+            raise ReceivingError(reason or 'it is damaged, or there is no memory for it')
 
     def _take(self, handle: Any) -> Optional[Taken]:
         if self._images is not None and not self._as_bytes:

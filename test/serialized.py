@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Union
+from typing import Dict, Union
 
 
 class Cdr:
@@ -64,3 +64,20 @@ def image(order: str = '<', sec: int = 1, nanosec: int = 2, frame_id: Union[byte
 def compressed(order: str = '<', frame_id: str = 'cam', format_name: str = 'jpeg',
                data: bytes = b'\xff\xd8\xff\xd9') -> bytes:
     return Cdr(order).header(1, 2, frame_id).string(format_name).sequence(data).message()
+
+
+HOSTILE: Dict[str, bytes] = {
+    'one byte': b'\0', 'no header': b'\0\1\0\0', 'parameter list': b'\0\3' + image()[2:],
+    'XCDR2': b'\0\7' + image()[2:], 'noise': bytes(range(256)) * 4,
+    'another type': Cdr().string('this is a std_msgs/String').message(),
+    'frame_id of 4 GiB': Cdr().uint32(1).uint32(2).uint32(2 ** 32 - 1).message(),
+    'frame_id of 10 kB': image(frame_id='x' * 10_000)}
+"""Messages that are no picture of either type."""
+
+HOSTILE_IMAGES = {
+    **HOSTILE, 'cut off': image()[:-7], 'cut off, big endian': image('>')[:-7],
+    'data of 4 GiB': image()[:-24] + b'\xff' * 4 + bytes(20), 'step too short': image(step=8),
+    'step of 4 GiB': image(step=2 ** 32 - 1), 'no rows': image(height=0),
+    'no columns': image(width=0), 'sizes that overflow': image(height=2 ** 31, width=2 ** 31),
+    'encoding of 10 kB': image(encoding='x' * 10_000), 'no UTF-8': image(encoding=b'\xff\xfe'),
+    'lines of its own': image(encoding='a\n[ERROR] forged\n', step=30, height=1)}

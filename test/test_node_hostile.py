@@ -32,28 +32,12 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402, I100
 from ros_peer import make_compressed, make_image, Peer  # noqa: E402
-from serialized import Cdr, compressed, image  # noqa: E402
+from serialized import compressed, HOSTILE, HOSTILE_IMAGES  # noqa: E402
 
 MOST_GROWTH = 64 << 20
 
 COMPRESSED = {name.replace('image_raw', 'image_raw/compressed'): value
               for name, value in RELIABLE.items()}
-
-HOSTILE: Dict[str, bytes] = {
-    'one byte': b'\0', 'no header': b'\0\1\0\0', 'parameter list': b'\0\3' + image()[2:],
-    'XCDR2': b'\0\7' + image()[2:], 'noise': bytes(range(256)) * 4,
-    'another type': Cdr().string('this is a std_msgs/String').message(),
-    'frame_id of 4 GiB': Cdr().uint32(1).uint32(2).uint32(2 ** 32 - 1).message(),
-    'frame_id of 10 kB': image(frame_id='x' * 10_000)}
-"""Messages that are no picture of either type."""
-
-HOSTILE_IMAGES = {
-    **HOSTILE, 'cut off': image()[:-7], 'cut off, big endian': image('>')[:-7],
-    'data of 4 GiB': image()[:-24] + b'\xff' * 4 + bytes(20), 'step too short': image(step=8),
-    'step of 4 GiB': image(step=2 ** 32 - 1), 'no rows': image(height=0),
-    'no columns': image(width=0), 'sizes that overflow': image(height=2 ** 31, width=2 ** 31),
-    'encoding of 10 kB': image(encoding='x' * 10_000), 'no UTF-8': image(encoding=b'\xff\xfe'),
-    'lines of its own': image(encoding='a\n[ERROR] forged\n', step=30, height=1)}
 
 HOSTILE_FILES = {
     **HOSTILE, 'cut off': compressed()[:-3], 'no data': compressed(data=b''),

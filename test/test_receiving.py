@@ -41,7 +41,7 @@ class Listener:
         self._subscription = node.create_subscription(
             Header, 'header', lambda message: None, 10, raw=True)
         self.receiver = Receiver(
-            node, self._subscription, self._put, lambda error: self.errors.append(str(error)))
+            self._subscription, self._put, lambda error: self.errors.append(str(error)))
 
     def _put(self, message: bytes) -> bool:
         frame: str = deserialize_message(message, Header).frame_id

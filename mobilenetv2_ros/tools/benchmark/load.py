@@ -148,7 +148,7 @@ class LoadGenerator:
     def _receive(self, message_type: Any, topic: str, take: Callable[[bytes], bool]) -> Receiver:
         subscription = self.node.create_subscription(
             message_type, topic, lambda message: None, 100, raw=True)
-        return Receiver(self.node, subscription, take, _report)
+        return Receiver(subscription, take, _report)
 
     def _find_overload(self, answered: int) -> float:
         """
