@@ -45,6 +45,9 @@ ZERO = ('use_after_free', 'write_after_free', 'overruns')
 DOWN = 'the engine failed 10 times in a row and is reopened'
 WELL = 'the engine works again, after'
 PICTURES = 16
+WORKERS = 4
+"""The default on a BPU."""
+
 LONGEST_END = 2.0
 """Seconds that the node may take to end, however the BPU hangs."""
 
@@ -288,13 +291,25 @@ def own_scene(tmp_path: Path, libdnn_folder: Path, start_node: NodeStarter,
         tmp_path, libdnn_folder, start_node, peer, **parameters)
 
 
-def hang(scene: Scene) -> None:
+def hang_one(scene: Scene) -> None:
     """Wait for the BPU in vain; pictures that come one by one wait behind the first."""
     scene.set('hang_next 1000')
     scene.stream_until(lambda: scene.node.ask('live_tasks') > 0)
 
 
-def test_nobody_waits_for_a_hung_task(own_scene: Callable[..., Scene]) -> None:
+def hang_all(scene: Scene) -> None:
+    """Wait in vain in every worker: pictures that come faster than they are done are theirs."""
+    already_hung = scene.node.ask('live_tasks')
+    scene.set('slow_us 50000')
+    scene.stream_until(lambda: scene.node.ask('live_tasks') == already_hung + WORKERS)
+    scene.set('hang_next 1000')
+    scene.stream_until(lambda: scene.node.ask('hang_next') == 1000 - WORKERS)
+    scene.set('slow_us 0')
+
+
+@pytest.mark.parametrize('hang', [hang_one, hang_all])
+def test_nobody_waits_for_a_hung_task(
+        own_scene: Callable[..., Scene], hang: Callable[[Scene], None]) -> None:
     """Not even with the longest timeout: parameters, transitions and the end come at once."""
     scene = own_scene(inference_timeout=60.0)
     hang(scene)
