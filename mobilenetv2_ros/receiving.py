@@ -113,7 +113,7 @@ class Receiver:
         self._last_numbers: Dict[bytes, int] = {}
         self._untaken = 0
         self.lost = 0
-        """Messages that the middleware dropped, where it numbers them (Kilted and later)."""
+        """Messages that the middleware dropped; unknown for bytes before Kilted."""
         self._thread = threading.Thread(target=self._run, name='receiver', daemon=True)
         self._thread.start()
 

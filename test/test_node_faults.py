@@ -140,6 +140,17 @@ class Scene:
         down, well = self.stories()
         self.stream_until(lambda: self.stories() == (down + 1, well))
 
+    def bring_down(self) -> None:
+        """
+        Let inferences fail until the engine is reopened.
+
+        Ten failures alone need not be ten in a row: workers overtake each other on their way to
+        the BPU.
+        """
+        self.set('fail.hbDNNInfer -6000012')
+        self.stream_until_down()
+        self.set('fail.hbDNNInfer 0')
+
     def stream_until_well(self) -> None:
         """Wait for the end of a story: one line, right results, diagnostics that say OK."""
         down, _ = self.stories()
@@ -254,8 +265,7 @@ def test_a_model_file_that_vanishes_matters_only_when_it_is_reopened(scene: Scen
     for content, words in ((None, 'does not exist'), (b'torn', 'cannot be opened')):
         if content is not None:
             scene.model.write_bytes(content)
-        scene.set('fail_next.hbDNNInfer 10')
-        scene.stream_until_down()
+        scene.bring_down()
         scene.stream_until_told(ERROR, words)
         scene.model.write_bytes(MODEL.read_bytes())
         scene.stream_until_well()
@@ -263,8 +273,7 @@ def test_a_model_file_that_vanishes_matters_only_when_it_is_reopened(scene: Scen
 
 def test_no_memory_of_the_bpu(scene: Scene) -> None:
     scene.set('memory_limit_bytes 100000')
-    scene.set('fail_next.hbDNNInfer 10')
-    scene.stream_until_down()
+    scene.bring_down()
     scene.stream_until_told(ERROR, 'hbSysAllocCachedMem failed with -6000130, out of BPU memory')
     scene.set('memory_limit_bytes 0')
     scene.stream_until_well()
