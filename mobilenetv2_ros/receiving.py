@@ -126,13 +126,15 @@ class Receiver:
 
     def _run(self) -> None:
         handle = self._subscription.handle
+        has_room = self._subscription.qos_profile.depth != 1
         came_alone = True
         with handle:
             while not self._stopped:
                 announced = self._announcements.wait()
                 # Of many, older ones have given way to newer ones, and one may have been taken
-                # before it was announced. One that comes alone after another cannot be missing.
-                is_there = came_alone and announced == 1
+                # before it was announced. One that comes alone after another cannot be missing,
+                # unless there is only room for one.
+                is_there = has_room and came_alone and announced == 1
                 for _ in range(announced):
                     if self._stopped or not self._take_one(handle, is_there):
                         break

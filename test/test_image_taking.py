@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from typing import Any, Iterator, List
 
 from node_process import find_free_domain, wait_until
@@ -53,22 +54,25 @@ def is_same(one: ImageView, other: ImageView) -> bool:
 class Camera:
     """A publisher, and the receiver of what it sends; structures from the first message on."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, depth: int) -> None:
         self.messages: List[Any] = []
         self.errors: List[str] = []
         self._is_closed = False
         self.put: Any = self.messages.append
         self._publisher = node.create_publisher(Image, 'image', 1000)
         self._subscription = node.create_subscription(
-            Image, 'image', lambda message: None, 1000, raw=True)
+            Image, 'image', lambda message: None, depth, raw=True)
         self.receiver = receiving.Receiver(
             self._subscription, lambda message: self.put(message),
             lambda error: self.errors.append(str(error)), ImageTaker())
 
+    def publish(self, message: Any) -> None:
+        self._publisher.publish(message)
+
     def send(self, message: Any) -> None:
         """Publish a message or bytes and wait until it has been received or refused."""
         wanted = len(self.messages) + len(self.errors) + 1
-        self._publisher.publish(message)
+        self.publish(message)
         wait_until(lambda: len(self.messages) + len(self.errors) == wanted)
 
     def close(self) -> None:
@@ -80,11 +84,12 @@ class Camera:
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Camera]:
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    monkeypatch.setattr(receiving, '_MESSAGES_AS_BYTES', getattr(request, 'param', 0))
+    options = getattr(request, 'param', {})
+    monkeypatch.setattr(receiving, '_MESSAGES_AS_BYTES', options.get('as_bytes', 0))
     context = Context()
     rclpy.init(args=[], context=context, domain_id=find_free_domain())
     node = Node('camera', context=context)
-    camera = Camera(node)
+    camera = Camera(node, options.get('depth', 1000))
     yield camera
     camera.close()
     node.destroy_node()
@@ -185,7 +190,23 @@ def test_rubbish_never_becomes_a_picture_that_reaches_beyond_its_bytes(camera: C
     assert psutil.Process().memory_info().rss - before < 64 << 20
 
 
-@pytest.mark.parametrize('camera', [2], indirect=True)
+@pytest.mark.parametrize('camera', [{'depth': 1}, {'depth': 2}], indirect=True)
+def test_a_message_that_gave_way_to_a_newer_one_is_not_damaged(camera: Camera) -> None:
+    """Whether that happens before or after the thread has learnt of it."""
+    message, last = make_image(2, 2), make_image(3, 3)
+    for pause in np.random.default_rng(1).integers(0, 300, 3000):
+        camera.publish(message)
+        time.sleep(float(pause) * 1e-6)
+
+    def has_last() -> bool:
+        camera.publish(last)
+        return view_image(camera.messages[-1], MAX_PIXELS).height == 3
+
+    wait_until(has_last)
+    assert not camera.errors
+
+
+@pytest.mark.parametrize('camera', [{'as_bytes': 2}], indirect=True)
 def test_the_first_messages_are_taken_as_bytes(camera: Camera) -> None:
     for _ in range(3):
         camera.send(make_image(2, 2))
