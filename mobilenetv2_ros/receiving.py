@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Optional
@@ -112,6 +113,7 @@ class Receiver:
         self._stopped = False
         self._last_numbers: Dict[bytes, int] = {}
         self._untaken = 0
+        self._gave_way = 0
         self.lost = 0
         """Messages that the middleware dropped; unknown for bytes before Kilted."""
         self._thread = threading.Thread(target=self._run, name='receiver', daemon=True)
@@ -126,27 +128,19 @@ class Receiver:
 
     def _run(self) -> None:
         handle = self._subscription.handle
-        has_room = self._subscription.qos_profile.depth != 1
-        came_alone = True
         with handle:
             while not self._stopped:
                 announced = self._announcements.wait()
-                # Of many, older ones have given way to newer ones, and one may have been taken
-                # before it was announced. One that comes alone after another cannot be missing,
-                # unless there is only room for one.
-                is_there = has_room and came_alone and announced == 1
-                for _ in range(announced):
-                    if self._stopped or not self._take_one(handle, is_there):
+                for count in range(announced):
+                    if self._stopped or not self._take_one(handle, announced - count):
                         break
-                came_alone = announced == 1
 
-    def _take_one(self, handle: Any, is_there: bool) -> bool:
+    def _take_one(self, handle: Any, announced: int) -> bool:
         """Take a message; returns whether there was one, whatever became of it."""
         try:
             taken = self._take(handle)
             if taken is None:
-                if is_there:
-                    self._miss_structure()
+                self._explain(announced)
                 return False
             self._count_lost(taken)
             if self._put(taken.message):
@@ -159,8 +153,15 @@ class Receiver:
             time.sleep(_PAUSE_AFTER_FAILURE)
         return True
 
-    def _miss_structure(self) -> None:
-        if self._images is not None and not self._as_bytes:
+    def _explain(self, missing: int) -> None:
+        """
+        Explain why messages that were announced are not there.
+
+        They gave way to newer ones, as the numbers of these have shown, or they are damaged.
+        """
+        explained = min(self._gave_way, missing)
+        self._gave_way -= explained
+        if missing > explained and self._images is not None and not self._as_bytes:
             reason = self._images.discard()
             raise ReceivingError(reason or 'it is damaged, or there is no memory for it')
 
@@ -187,10 +188,13 @@ class Receiver:
     def _count_lost(self, taken: Taken) -> None:
         number = taken.number
         if number is None:
+            self._gave_way = sys.maxsize  # as many as may be missing: nobody knows
             return
         last = self._last_numbers.get(taken.source, number - 1)
         self._last_numbers[taken.source] = number
         if number - last > 1:
             # Those that could not be taken are missing here too, but have been reported.
-            self.lost += max(0, number - last - 1 - self._untaken)
+            lost = max(0, number - last - 1 - self._untaken)
             self._untaken = 0
+            self.lost += lost
+            self._gave_way += lost

@@ -194,6 +194,7 @@ def test_rubbish_never_becomes_a_picture_that_reaches_beyond_its_bytes(camera: C
 def test_a_message_that_gave_way_to_a_newer_one_is_not_damaged(camera: Camera) -> None:
     """Whether that happens before or after the thread has learnt of it."""
     message, last = make_image(2, 2), make_image(3, 3)
+    camera.send(message)
     for pause in np.random.default_rng(1).integers(0, 300, 3000):
         camera.publish(message)
         time.sleep(float(pause) * 1e-6)
