@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Optional
@@ -51,6 +50,13 @@ _PAUSE = 0.0005
 
 _PAUSE_AFTER_FAILURE = 0.05
 """Seconds; what fails at once may do so again, and must not keep the processor busy."""
+
+_SILENCE = 0.005
+"""
+Seconds without an announcement after which a message that is announced alone must be there.
+
+Else it may have given way to a newer one, or may have been taken just before it was announced.
+"""
 
 _MESSAGES_AS_BYTES = 100
 """So many are taken as bytes at the start and after one that could not be taken."""
@@ -113,7 +119,6 @@ class Receiver:
         self._stopped = False
         self._last_numbers: Dict[bytes, int] = {}
         self._untaken = 0
-        self._gave_way = 0
         self.lost = 0
         """Messages that the middleware dropped; unknown for bytes before Kilted."""
         self._thread = threading.Thread(target=self._run, name='receiver', daemon=True)
@@ -130,17 +135,20 @@ class Receiver:
         handle = self._subscription.handle
         with handle:
             while not self._stopped:
+                began = time.monotonic()
                 announced = self._announcements.wait()
-                for count in range(announced):
-                    if self._stopped or not self._take_one(handle, announced - count):
+                is_there = announced == 1 and time.monotonic() - began > _SILENCE
+                for _ in range(announced):
+                    if self._stopped or not self._take_one(handle, is_there):
                         break
 
-    def _take_one(self, handle: Any, announced: int) -> bool:
+    def _take_one(self, handle: Any, is_there: bool) -> bool:
         """Take a message; returns whether there was one, whatever became of it."""
         try:
             taken = self._take(handle)
             if taken is None:
-                self._explain(announced)
+                if is_there:
+                    self._miss_structure()
                 return False
             self._count_lost(taken)
             if self._put(taken.message):
@@ -153,15 +161,8 @@ class Receiver:
             time.sleep(_PAUSE_AFTER_FAILURE)
         return True
 
-    def _explain(self, missing: int) -> None:
-        """
-        Explain why messages that were announced are not there.
-
-        They gave way to newer ones, as the numbers of these have shown, or they are damaged.
-        """
-        explained = min(self._gave_way, missing)
-        self._gave_way -= explained
-        if missing > explained and self._images is not None and not self._as_bytes:
+    def _miss_structure(self) -> None:
+        if self._images is not None and not self._as_bytes:
             reason = self._images.discard()
             raise ReceivingError(reason or 'it is damaged, or there is no memory for it')
 
@@ -188,13 +189,10 @@ class Receiver:
     def _count_lost(self, taken: Taken) -> None:
         number = taken.number
         if number is None:
-            self._gave_way = sys.maxsize  # as many as may be missing: nobody knows
             return
         last = self._last_numbers.get(taken.source, number - 1)
         self._last_numbers[taken.source] = number
         if number - last > 1:
             # Those that could not be taken are missing here too, but have been reported.
-            lost = max(0, number - last - 1 - self._untaken)
+            self.lost += max(0, number - last - 1 - self._untaken)
             self._untaken = 0
-            self.lost += lost
-            self._gave_way += lost

@@ -70,7 +70,8 @@ class Camera:
         self._publisher.publish(message)
 
     def send(self, message: Any) -> None:
-        """Publish a message or bytes and wait until it has been received or refused."""
+        """After a silence publish a message or bytes; wait until it is received or refused."""
+        time.sleep(2 * receiving._SILENCE)
         wanted = len(self.messages) + len(self.errors) + 1
         self.publish(message)
         wait_until(lambda: len(self.messages) + len(self.errors) == wanted)
