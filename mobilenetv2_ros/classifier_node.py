@@ -168,8 +168,12 @@ class ClassifierNode(LifecycleNode):
         """Keep the raw subscription from the executor: the receiver waits for it."""
         return (one for one in super().subscriptions if not one.raw)
 
+    @property
+    def _takes_compressed(self) -> bool:
+        return self._parameters_now.image_transport == 'compressed'
+
     def _subscribe(self) -> Subscription:
-        compressed = self._parameters_now.image_transport == 'compressed'
+        compressed = self._takes_compressed
         topic = 'image_raw'
         if compressed:
             # As image_transport does it: remapping image_raw moves the compressed topic too.
@@ -182,7 +186,7 @@ class ClassifierNode(LifecycleNode):
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def _find_image_taker(self) -> Optional[ImageTaker]:
-        if self._parameters_now.image_transport == 'compressed':
+        if self._takes_compressed:
             return None
         try:
             return ImageTaker()
@@ -221,8 +225,7 @@ class ClassifierNode(LifecycleNode):
 
     def _make_work(self, classifier: Classifier) -> Callable[[Any], ClassifiedPicture]:
         read: Callable[[Any], ImageView] = (
-            self._read_compressed if self._parameters_now.image_transport == 'compressed'
-            else self._read_raw)
+            self._read_compressed if self._takes_compressed else self._read_raw)
 
         def work(message: Any) -> ClassifiedPicture:
             picture = read(message)

@@ -30,8 +30,6 @@ _ROUNDING = 0.01
 _FEW = 20
 """So many classes are found faster one by one than by sorting."""
 
-_INFINITY = float('inf')
-
 
 class ScoreRangeError(ValueError):
     """Scores that no network in order gives: NaN, infinite, or probabilities outside 0..1."""
@@ -78,7 +76,7 @@ def find_range(scores: Scores) -> Tuple[float, float]:
     # min() and max() go through much more code, which a single call finds in no cache.
     lowest, highest = scores.item(scores.argmin()), scores.item(scores.argmax())
     # A NaN anywhere makes both NaN, which no comparison holds for.
-    if not (-_INFINITY < lowest and highest < _INFINITY):
+    if not (-np.inf < lowest and highest < np.inf):
         raise ScoreRangeError(f'the network gave scores from {lowest} to {highest}')
     return lowest, highest
 
@@ -110,8 +108,8 @@ def rank(probabilities: Scores, count: int, threshold: float = 0.0) -> List[Rank
     :returns: best first; of equals, the lower index first; probabilities clipped to 0..1.
     """
     best = _find_best(probabilities, min(count, probabilities.size))
-    ranked = [RankedClass(index, min(1.0, max(0.0, probabilities.item(index)))) for index in best]
-    return [one for one in ranked if one.probability >= threshold] if threshold else ranked
+    ranked = (RankedClass(index, min(1.0, max(0.0, probabilities.item(index)))) for index in best)
+    return [one for one in ranked if one.probability >= threshold]
 
 
 def _find_best(probabilities: Scores, count: int) -> List[int]:
@@ -125,6 +123,6 @@ def _find_best(probabilities: Scores, count: int) -> List[int]:
     best = []
     for _ in range(count):
         index = int(rest.argmax())
-        rest[index] = -_INFINITY
+        rest[index] = -np.inf
         best.append(index)
     return best

@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """Pictures taken as structures: the same as those parsed from bytes, freed, and never trusted."""
 
 from __future__ import annotations
