@@ -56,7 +56,6 @@ _LONGEST_THIN_MOSAIC = 1 << 16
 """Pixels; the border makes a Bayer picture of one column five times as large."""
 
 _LIMITED_LUMA = 219 / 255, 16.0
-_LIMITED_CHROMA = 224 / 255, 128 - 128 * 224 / 255
 """Factor and offset from full to limited range."""
 
 
@@ -235,17 +234,27 @@ def _make_resize(shape: Tuple[int, ...], target: Pixels) -> Convert:
     return resize
 
 
+_RGB_TO_CHROMA = np.array((
+    (-0.148224, -0.290995, 0.439219, 128),
+    (0.439219, -0.367791, -0.071428, 128),
+    (0, 0, 0, 0)))
+"""
+U and V in limited range from R, G, B and 1 (ITU-R BT.601-7, 2.5). The third row is for speed:
+OpenCV has a fast way from three channels to three.
+"""
+
+
 class ColourOrder(NamedTuple):
-    """OpenCV's conversions of colours in one order."""
+    """How colours in one order become luma, by OpenCV, and chroma, by a matrix."""
 
     to_grey: int
-    to_ycrcb: int
+    to_chroma: NDArray[np.float64]
 
 
-_RGB = ColourOrder(cv2.COLOR_RGB2GRAY, cv2.COLOR_RGB2YCrCb)
-_BGR = ColourOrder(cv2.COLOR_BGR2GRAY, cv2.COLOR_BGR2YCrCb)
-_RGBA = ColourOrder(cv2.COLOR_RGBA2GRAY, cv2.COLOR_RGB2YCrCb)
-_BGRA = ColourOrder(cv2.COLOR_BGRA2GRAY, cv2.COLOR_BGR2YCrCb)
+_RGB = ColourOrder(cv2.COLOR_RGB2GRAY, _RGB_TO_CHROMA)
+_BGR = ColourOrder(cv2.COLOR_BGR2GRAY, _RGB_TO_CHROMA[:, (2, 1, 0, 3)])
+_RGBA = _RGB._replace(to_grey=cv2.COLOR_RGBA2GRAY)
+_BGRA = _BGR._replace(to_grey=cv2.COLOR_BGRA2GRAY)
 
 
 def _packed(channels: int, order: ColourOrder) -> Maker:
@@ -263,31 +272,36 @@ def _make_colour(shape: Tuple[int, ...], order: ColourOrder, target: Nv12,
     """
     Resize colours, then convert them: luma of each pixel, chroma of the mean of each 2x2.
 
-    OpenCV's own conversion to I420 takes no longer but keeps the chroma of every second pixel
-    only, which a camera that delivers YUV does not.
+    OpenCV's own conversion to I420 takes a little less time but keeps the chroma of every second
+    pixel only, which a camera that delivers YUV does not.
     """
     (height, width), channels = target.y.shape, shape[2]
     half = width // 2, height // 2
     small = scratch.get('colour', (height, width, channels))
     quarter = scratch.get('quarter', (half[1], half[0], channels))
-    ycrcb = scratch.get('ycrcb', (half[1], half[0], 3))
+    opaque = scratch.get('opaque', (half[1], half[0], 3)) if channels == 4 else quarter
+    chroma = scratch.get('uv and zero', (half[1], half[0], 3))
+    # A pair is copied as one word: OpenCV and numpy take longer to leave out a channel.
+    uv = np.ndarray((half[1], half[0]), np.uint16, chroma, 0, chroma.strides[:2])
+    target_uv = target.uv.view(np.uint16)[:, :, 0]
     resize = _make_resize(shape, small)
 
     def convert(pixels: Pixels) -> None:
         resize(pixels)
         cv2.cvtColor(small, order.to_grey, target.y)
-        _limit(target.y, *_LIMITED_LUMA)
+        _limit_luma(target.y)
         cv2.resize(small, half, quarter, interpolation=cv2.INTER_AREA)
-        cv2.cvtColor(quarter, order.to_ycrcb, ycrcb)
-        _limit(ycrcb, *_LIMITED_CHROMA)
-        cv2.mixChannels([ycrcb], [target.uv], [2, 0, 1, 1])
+        if channels == 4:
+            cv2.cvtColor(quarter, cv2.COLOR_BGRA2BGR, opaque)
+        cv2.transform(opaque, order.to_chroma, chroma)
+        np.copyto(target_uv, uv)
 
     return convert
 
 
-def _limit(plane: Pixels, factor: float, offset: float) -> None:
+def _limit_luma(plane: Pixels) -> None:
     """Squeeze full range values into the limited range, in place."""
-    cv2.convertScaleAbs(plane, plane, factor, offset)
+    cv2.convertScaleAbs(plane, plane, *_LIMITED_LUMA)
 
 
 def _bayer(to_bgr: int) -> Maker:
@@ -333,7 +347,7 @@ def _grey(sample_bytes: int) -> Maker:
 
         def convert(data: Pixels) -> None:
             convert_luma(samples.over(data))
-            _limit(target.y, *_LIMITED_LUMA)
+            _limit_luma(target.y)
             target.uv[:] = _NEUTRAL_CHROMA
 
         return convert

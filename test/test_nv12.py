@@ -47,11 +47,11 @@ class Bounds(NamedTuple):
 
 BOUNDS: Dict[str, Bounds] = {
     # Rounding alone costs 0.5 at most and 0.25 in the mean; resizing rounds a second time, and
-    # colours go by full range grey and chroma, which rounds a third time.
-    **dict.fromkeys(COLOUR, Bounds(1.5, 0.36, 2.0, 0.4)),
+    # the luma of colours goes by full range grey, which rounds a third time.
+    **dict.fromkeys(COLOUR, Bounds(1.5, 0.36, 1.2, 0.3)),
     **dict.fromkeys(GREY, Bounds(1.2, 0.34, 0.0, 0.0)),
     **dict.fromkeys(YUV, Bounds(1.25, 0.32, 1.25, 0.33)),
-    **dict.fromkeys(BAYER, Bounds(1.6, 0.35, 2.0, 0.4))}
+    **dict.fromkeys(BAYER, Bounds(1.6, 0.35, 1.2, 0.3))}
 """What test_equations measures, rounded up. Chroma of a grey picture is exactly neutral."""
 
 SAME_PICTURE: Dict[str, Bounds] = {
