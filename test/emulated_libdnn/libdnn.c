@@ -1171,13 +1171,18 @@ static void end_task(Task *task, int32_t status) {
   }
   unuse_block(task->output);
   unuse_packed(task->packed);
-  pthread_cond_broadcast(&task->changed);
-  if (task->callback != NULL && !task->released) {
-    hbDNNTaskDoneCb callback = task->callback;
+  hbDNNTaskDoneCb callback = task->released ? NULL : task->callback;
+  if (callback != NULL) {
     in_foreign_code = true;
-    pthread_mutex_unlock(&lock);
+  }
+  /* Without the lock, or who waits would wake up only to wait for it. */
+  pthread_mutex_unlock(&lock);
+  pthread_cond_broadcast(&task->changed);
+  if (callback != NULL) {
     callback(task->handle, status, task->callback_user);
-    pthread_mutex_lock(&lock);
+  }
+  pthread_mutex_lock(&lock);
+  if (callback != NULL) {
     in_foreign_code = false;
     pthread_cond_broadcast(&foreign_code_over);
   }
@@ -1445,7 +1450,6 @@ static int32_t submit(
   }
   *handle = task->handle;
   enqueue(task);
-  pthread_cond_signal(&bpu_work);
   return 0;
 }
 
@@ -1468,8 +1472,11 @@ static int32_t infer(
   if (code != 0) {
     pthread_cond_destroy(&task->changed);
     free(task);
+    return code;
   }
-  return code;
+  /* Without the lock, or the BPU's thread would wake up only to wait for it. */
+  pthread_cond_signal(&bpu_work);
+  return 0;
 }
 
 int32_t hbDNNInfer(
