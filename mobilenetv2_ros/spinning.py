@@ -20,31 +20,33 @@ import threading
 
 from mobilenetv2_ros.trouble_log import TroubleLog
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.task import Future
+
+_LONG = 3600.0
+"""Seconds that the executor is asked to spin; without a limit the events executor hangs."""
 
 
 class Spinner:
     """
     Spin a node until any thread says stop.
 
-    The plain executor does: pictures do not come through it (see :mod:`.receiving`), and what is
-    left, services and a timer, is little. rclpy's events executor would be faster, but its
-    endless wait hangs and it replaces the process's signal handlers.
+    Pictures do not come through the executor (see :mod:`.receiving`); services and a timer do.
     """
 
     def __init__(self, node: Node) -> None:
         """Add the node to an executor of its own."""
-        self._executor = SingleThreadedExecutor()
+        self._executor = _make_executor()
         self._executor.add_node(node)
         self._troubles = TroubleLog(node.get_logger().error)
-        self._stopped = False
+        self._end: Future[None] = Future()
         self._lock = threading.Lock()
 
     @property
     def is_stopped(self) -> bool:
         """Whether :meth:`stop` has been called."""
-        return self._stopped
+        return bool(self._end.done())
 
     def spin(self) -> None:
         """
@@ -54,14 +56,14 @@ class Spinner:
         lifecycle raises when it is asked for a transition that does not fit the state.
         """
         try:
-            while rclpy.ok() and not self._stopped:
-                self._spin_once()
+            while rclpy.ok() and not self.is_stopped:
+                self._spin_on()
         except ExternalShutdownException:
             pass
 
-    def _spin_once(self) -> None:
+    def _spin_on(self) -> None:
         try:
-            self._executor.spin_once()
+            self._executor.spin_until_future_complete(self._end, _LONG)
         except ExternalShutdownException:
             raise
         except Exception as error:  # noqa: B902, no request may end the node
@@ -72,13 +74,24 @@ class Spinner:
     def stop(self) -> None:
         """Let :meth:`spin` return; from any thread, before or after it, any number of times."""
         with self._lock:
-            if not self._stopped:
-                self._stopped = True
-                # A task makes spin_once() return; wake() alone lets it go on waiting for a timer.
-                self._executor.create_task(lambda: None)
+            if not self.is_stopped:
+                self._end.set_result(None)
 
     def close(self) -> None:
         """End the executor, after :meth:`spin`; a later signal finds nothing to stop."""
-        with self._lock:
-            self._stopped = True
+        self.stop()
         self._executor.shutdown()
+
+
+def _make_executor() -> Executor:
+    """
+    Make the executor that costs least.
+
+    The plain one looks at all services and timers each time that one of them has something to do.
+    """
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:  # Humble
+        return SingleThreadedExecutor()
+    executor: Executor = EventsExecutor()
+    return executor
