@@ -12,12 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The benchmark of a backend on the emulated BPU: its JSON, its tables, its errors."""
+"""The benchmarks on the emulated BPU: their JSON, their tables, their errors."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from typing import Any, Dict, Tuple
 
 from conftest import StartPython
@@ -134,3 +136,37 @@ def test_a_wrong_number_of_threads_is_refused(start_python: StartPython, threads
     code, _, errors = run(start_python, '--threads', threads)
     assert code == 2
     assert 'argument --threads' in errors and 'Traceback' not in errors
+
+
+def test_the_node_takes_turns_with_a_usual_and_a_bare_one(start_python: StartPython) -> None:
+    pytest.importorskip('rclpy', reason='ROS is not installed')
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.benchmark', 'node', '--model', str(MODEL), '--threads', '2',
+        '--encoding', 'bgr8', '--size', '64x48', '--rate', '50', '--seconds', '1',
+        '--rounds', '1', '--baseline', '--json')
+    try:
+        output, _ = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # it has nodes to stop
+        raise
+    figures = json.loads(output)
+    assert set(figures) == {'node', 'usual node', 'bare node'}
+    for one in figures.values():
+        assert one['fps'] > 0 and one['out_of_order'] == 0
+        assert 0 < one['latency_p50'] <= one['latency_p99'] <= one['latency_max']
+        assert one['cpu_us_per_frame'] > 0 and one['rss_mb'] > 10
+    for name in ('node', 'usual node'):
+        assert figures[name]['latency_p50'] > 1.42  # what the emulated BPU takes for a picture
+    assert figures['node']['failed'] == 0
+
+
+def test_the_conversion_is_compared(start_python: StartPython) -> None:
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.benchmark', 'convert', '--encoding', 'nv12', '--json')
+    output, errors = process.communicate(timeout=120)
+    assert errors == ''
+    results = json.loads(output)['results']
+    assert [one['size'] for one in results] == ['224x224', '640x480', '1920x1080']
+    for one in results:
+        assert one['encoding'] == 'nv12' and one['us'] > 0 and one['usual_us'] > 0
+        assert one['y_max'] <= 4

@@ -15,9 +15,10 @@
 """
 ``benchmark node``: the whole node over DDS, from a published picture to the published result.
 
-Node and publisher run in processes of their own, on this machine alone. With ``--baseline`` a
-node written the usual way (see ``usual_node.py``) takes turns with ours, so that both meet the
-same machine, and the ratios are printed. With ``--cameras`` several pairs of camera and node run
+Node and publisher run in processes of their own, on this machine alone. With ``--baseline`` two
+others take turns with it, so that all meet the same machine: a node written the usual way
+(``usual_node.py``), to which the ratios are printed, and one that answers pictures without looking
+at them (``bare_node.py``). With ``--cameras`` several pairs of camera and node run
 at the same time, and the median pair is printed.
 """
 
@@ -73,7 +74,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument('--rounds', default=3, type=int, metavar='N',
                         help='turns with --baseline; medians are printed (default 3)')
     parser.add_argument('--baseline', action='store_true',
-                        help='also measure a node written the usual way')
+                        help='also measure a usual node and one that does nothing')
     parser.add_argument('--default-transport', action='store_true',
                         help='without config/fastdds_large_images.xml')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
@@ -89,6 +90,7 @@ def run(options: argparse.Namespace) -> None:
     if options.baseline:
         commands['usual node'] = [
             sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.usual_node', str(model)]
+        commands['bare node'] = [sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.bare_node']
     rounds: Dict[str, List[Dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(options.rounds if options.baseline else 1):
         for name, command in commands.items():
