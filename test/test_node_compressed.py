@@ -76,8 +76,8 @@ def test_large_pictures_have_the_classes_of_small_ones(
     peer.connect(small, 'image_raw/compressed')
     small_result, large_result = peer.classify(small), peer.classify(large)
     assert class_ids(small_result)[0] == class_ids(large_result)[0] == 'espresso'
-    # Letterboxed, little of the picture is left: a level more or less in its chroma, which rounding
-    # decides, moves a score of the quantised network by 0.05.
+    # Letterboxed, little of the picture is left: a level more or less in its chroma, which
+    # rounding decides, moves a score of the quantised network by 0.05.
     assert small_result.results[0].score == pytest.approx(large_result.results[0].score, abs=0.25)
 
 
