@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from mobilenetv2_ros.trouble_log import TroubleLog
 import rclpy
@@ -40,7 +41,7 @@ class Spinner:
         self._executor = _make_executor()
         self._executor.add_node(node)
         self._troubles = TroubleLog(node.get_logger().error)
-        self._end: Future[None] = Future()
+        self._end: Any = Future()  # takes a type from Kilted on only
         self._lock = threading.Lock()
 
     @property
