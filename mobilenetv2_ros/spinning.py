@@ -77,6 +77,9 @@ class Spinner:
         with self._lock:
             if not self.is_stopped:
                 self._end.set_result(None)
+                if isinstance(self._executor, SingleThreadedExecutor):
+                    # Humble's looks at the future only after a callback, which a task is.
+                    self._executor.create_task(lambda: None)
 
     def close(self) -> None:
         """End the executor, after :meth:`spin`; a later signal finds nothing to stop."""

@@ -102,6 +102,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'trigger_configure': (0, set()),
     # Executor
     'add_node': (1, set()),
+    'create_task': (1, set()),
     'shutdown': (1, set()),
     'spin_until_future_complete': (2, set()),
     # Publisher, Timer, Future, Clock

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from pathlib import Path
 import signal
+import sys
+import threading
 from typing import Any, Iterator, List
 
 from conftest import TinyModel
@@ -25,6 +27,7 @@ from node_process import CHECKOUT, find_free_domain, NodeStarter
 import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.spinning import Spinner  # noqa: E402, I100
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from ros_peer import Peer  # noqa: E402
 
@@ -59,6 +62,29 @@ def test_what_a_callback_raises_is_told_and_the_next_one_is_served(
     # The second one is held back: it is the same trouble.
     assert capfd.readouterr().err.count(
         'a service or timer failed and was skipped: ValueError: this transition does not') == 1
+
+
+def test_the_plain_executor_stops_too(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Humble has no other, and its own only looks at a future after a callback."""
+    monkeypatch.setitem(sys.modules, 'rclpy.experimental', None)
+    waiting = threading.Event()
+
+    def spin_once_as_on_humble(self: Any, future: Any, timeout_sec: Any = None) -> None:
+        waiting.set()
+        self.spin_once()
+
+    for prefix in ('', '_'):  # Kilted's calls the latter
+        monkeypatch.setattr(
+            SingleThreadedExecutor, f'{prefix}spin_once_until_future_complete',
+            spin_once_as_on_humble, raising=False)
+    spinner = Spinner(node)
+    thread = threading.Thread(target=spinner.spin, daemon=True)
+    thread.start()
+    assert waiting.wait(30)
+    spinner.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    spinner.close()
 
 
 RAISES_AS_ON_HUMBLE = """\
