@@ -45,6 +45,7 @@ from mobilenetv2_ros.backends.base import (  # noqa: E402
 from mobilenetv2_ros.backends.libdnn import free_haunted, LibdnnBackend  # noqa: E402
 from mobilenetv2_ros.process_setup import set_up_process  # noqa: E402
 from mobilenetv2_ros.ranking import Scores  # noqa: E402
+from mobilenetv2_ros.tools.benchmark.process_usage import read_resident_bytes  # noqa: E402
 import numpy as np  # noqa: E402
 from verdict import tell_verdict  # noqa: E402
 
@@ -145,7 +146,7 @@ class Soak:
         for tenth in range(1, 11):
             while self._started < self._inferences * tenth // 10:
                 self._run_round(seed=self._started)
-            resident = read_resident_bytes()
+            resident = read_resident_bytes(os.getpid())
             print(f'{self._started:>9} inferences, {resident / 2**20:.1f} MiB resident',
                   flush=True)
             after_warm_up = after_warm_up or resident
@@ -215,12 +216,6 @@ class Soak:
     def _note(self, outcome: str) -> None:
         with self._lock:
             self.outcomes[outcome] += 1
-
-
-def read_resident_bytes() -> int:
-    """Return the memory that this process occupies."""
-    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 def inject_failures(emulator: Emulator) -> None:

@@ -25,8 +25,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import os
-from pathlib import Path
 import struct
 import sys
 import time
@@ -36,6 +34,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.receiving import Receiver
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
+from mobilenetv2_ros.tools.benchmark.process_usage import read_cpu_seconds, read_resident_bytes
 import numpy as np
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -52,8 +51,6 @@ _REMEMBERED = 1 << 20
 """Pictures whose time of publishing is kept; far more than can be under way."""
 
 _UNLIMITED = float('inf')
-
-_LIBC = ctypes.CDLL(None)
 
 
 class Load(NamedTuple):
@@ -132,12 +129,12 @@ class LoadGenerator:
         rate = self._load.rate or self._find_overload(len(self._latencies) - answered)
         self._publish_for(1.0, rate)
         process = self._load.process
-        before, cpu_before = dict(self._counters), _cpu_seconds(process)
+        before, cpu_before = dict(self._counters), read_cpu_seconds(process)
         self._latencies, self._out_of_order = [], 0
         began = time.perf_counter()
         published = self._publish_for(self._load.seconds, rate)
         took = time.perf_counter() - began
-        cpu = _cpu_seconds(process) - cpu_before
+        cpu = read_cpu_seconds(process) - cpu_before
         time.sleep(1.5)  # the last report of the counters
         return {'possible_load_per_s': possible,
                 **self._summarise(published, took, cpu, process, before)}
@@ -214,7 +211,7 @@ class LoadGenerator:
                            'p99': float(np.percentile(latencies, 99)),
                            'max': float(latencies.max())},
             'cpu_us_per_frame': cpu / max(1, results) * 1e6, 'cpu_percent': cpu / took * 100,
-            'rss_mb': _resident_bytes(process) / 2 ** 20}
+            'rss_mb': read_resident_bytes(process) / 2 ** 20}
 
 
 def _report(error: Exception) -> None:
@@ -224,19 +221,6 @@ def _report(error: Exception) -> None:
 def _address(message: bytes) -> int:
     """Find where the bytes lie."""
     return ctypes.cast(ctypes.c_char_p(message), ctypes.c_void_p).value or 0
-
-
-def _cpu_seconds(process: int) -> float:
-    """Read the processor time of all threads, which /proc has in steps of 10 ms only."""
-    clock = ctypes.c_int()
-    if error := _LIBC.clock_getcpuclockid(process, ctypes.byref(clock)):
-        raise OSError(error, os.strerror(error), f'process {process}')
-    return time.clock_gettime(clock.value)
-
-
-def _resident_bytes(process: int) -> int:
-    pages = Path(f'/proc/{process}/statm').read_text(encoding='ascii').split()[1]
-    return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
 
 def main(arguments: List[str]) -> None:
