@@ -67,18 +67,20 @@ def test_a_remapped_topic_takes_its_compressed_one_along(
     assert class_ids(peer.classify(message))[0] == 'espresso'
 
 
-@pytest.mark.parametrize('mode', ['stretch', 'crop', 'letterbox'])
+# Letterboxed, little of the picture is left: a level more or less in its chroma, which rounding
+# decides, moves a score of the quantised network by 0.05.
+@pytest.mark.parametrize('mode, difference', [
+    ('stretch', 0.15), ('crop', 0.15), ('letterbox', 0.25)])
 def test_large_pictures_have_the_classes_of_small_ones(
-        start_node: NodeStarter, peer: Peer, coffee: Any, mode: str) -> None:
+        start_node: NodeStarter, peer: Peer, coffee: Any, mode: str, difference: float) -> None:
     start(start_node, resize_mode=mode)
     small = make_compressed(coffee)
     large = make_compressed(cv2.resize(coffee, (1920, 1280), interpolation=cv2.INTER_CUBIC))
     peer.connect(small, 'image_raw/compressed')
     small_result, large_result = peer.classify(small), peer.classify(large)
     assert class_ids(small_result)[0] == class_ids(large_result)[0] == 'espresso'
-    # Letterboxed, little of the picture is left: a level more or less in its chroma, which
-    # rounding decides, moves a score of the quantised network by 0.05.
-    assert small_result.results[0].score == pytest.approx(large_result.results[0].score, abs=0.25)
+    assert small_result.results[0].score == pytest.approx(
+        large_result.results[0].score, abs=difference)
 
 
 def make_bomb() -> bytes:
