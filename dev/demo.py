@@ -35,6 +35,7 @@ from typing import Callable, ContextManager, Dict, Iterator, List, NamedTuple, T
 from mobilenetv2_ros.labels import read_labels
 from mobilenetv2_ros.resources import find_labels, share_folder
 from mobilenetv2_ros.tools.encode import encode
+from mobilenetv2_ros.tools.free_domain import find_free_domain
 from mobilenetv2_ros.tools.pictures import read_photo
 import rclpy
 from rclpy.node import Node
@@ -125,7 +126,7 @@ def main() -> int:
     :returns: exit code.
     """
     # A domain of its own, on this machine only: no robot near by gets these pictures.
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    os.environ['ROS_DOMAIN_ID'] = str(find_free_domain())
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     # As for Ctrl-C, so that no process is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -24,6 +24,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Protocol, TYPE_CH
 
 from emulated_libdnn import build, Emulator, load
 from mobilenetv2_ros.backends import libdnn, libdnn_abi
+from mobilenetv2_ros.tools.free_domain import find_free_domain
 import pytest
 from tiny_models import write_onnx
 
@@ -117,6 +118,13 @@ def start_python(libdnn_folder: Path) -> Iterator[StartPython]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process and those that it starts be among themselves."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(find_free_domain()))
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 @pytest.fixture

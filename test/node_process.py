@@ -16,18 +16,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set
 
+from mobilenetv2_ros.tools.free_domain import find_free_domain
 import psutil
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -40,22 +39,6 @@ RELIABLE = {
     'qos_overrides./image_raw.subscription.reliability': 'reliable',
     'qos_overrides./image_raw.subscription.depth': 100}
 """Parameters of a node that misses no picture."""
-
-_DOMAINS = itertools.count(os.getpid())
-
-
-def find_free_domain() -> int:
-    """Find a ROS domain in which nobody on this machine is; no two calls find the same one."""
-    for number in itertools.islice(_DOMAINS, 100):
-        domain = 1 + number % 100
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                # Port of a domain's first participant, DDS-RTPS specification 9.6.1.
-                probe.bind(('', 7410 + 250 * domain))
-            except OSError:
-                continue
-        return domain
-    raise AssertionError('every ROS domain of this machine is in use')
 
 
 def wait_until(reached: Callable[[], bool], what: Callable[[], str] = lambda: '') -> None:

@@ -29,6 +29,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from ament_index_python.packages import (  # noqa: E402, I100
     get_package_prefix, PackageNotFoundError)
+from mobilenetv2_ros.tools.free_domain import find_free_domain  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
@@ -44,7 +45,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PHOTO = CHECKOUT / 'photos' / 'goldfish.jpg'
 PATIENCE_SECONDS = 60.0
 ENVIRONMENT = {
-    'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    'ROS_DOMAIN_ID': str(find_free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 
 SOURCE = {'source': str(PHOTO), 'rate': '5', 'size': '224x224', 'encoding': 'nv12'}
 OF_THE_NODE = {'namespace': 'front', 'image': 'camera/image', 'top_k': '3'}

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -219,10 +218,8 @@ class Hearing:
 
 
 @pytest.fixture
-def hearing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hearing]:
+def hearing(own_domain: None) -> Iterator[Hearing]:
     """Listen in a domain of this test's own; programs started by the test share it."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     context = Context()
     rclpy.init(context=context)
     listener = Hearing(context)

@@ -21,7 +21,7 @@ import struct
 import time
 from typing import Any, Iterator, List
 
-from node_process import find_free_domain, wait_until
+from node_process import wait_until
 import numpy as np
 import psutil
 import pytest
@@ -84,12 +84,12 @@ class Camera:
 
 
 @pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Camera]:
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+def camera(own_domain: None, monkeypatch: pytest.MonkeyPatch,
+           request: pytest.FixtureRequest) -> Iterator[Camera]:
     options = getattr(request, 'param', {})
     monkeypatch.setattr(receiving, '_MESSAGES_AS_BYTES', options.get('as_bytes', 0))
     context = Context()
-    rclpy.init(args=[], context=context, domain_id=find_free_domain())
+    rclpy.init(args=[], context=context)
     node = Node('camera', context=context)
     camera = Camera(node, options.get('depth', 1000))
     yield camera

@@ -21,7 +21,6 @@ The node runs in a process of its own; this process publishes pictures and colle
 from __future__ import annotations
 
 from contextlib import ExitStack
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -44,7 +43,6 @@ from vision_msgs.msg import Classification  # noqa: E402
 
 SCRIPT = Path(__file__).with_name('run_node_on_emulated_bpu.py')
 NETWORK = CHECKOUT / 'models' / 'efficientnet_lite0_int8.tflite'
-DOMAIN = str(1 + os.getpid() % 100)
 RELIABLE = ('-p', 'qos_overrides./image_raw.subscription.reliability:=reliable',
             '-p', 'qos_overrides./image_raw.subscription.depth:=10')
 DEADLINE = 30.0
@@ -111,10 +109,9 @@ class Camera:
 
 
 @pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+def camera(own_domain: None) -> Iterator[Camera]:
     context = Context()
-    rclpy.init(args=[], context=context, domain_id=int(DOMAIN))
+    rclpy.init(args=[], context=context)
     camera = Camera(context)
     yield camera
     camera.close()
@@ -129,7 +126,6 @@ def start_node(start_python: StartPython) -> Iterator[Callable[..., subprocess.P
             process = start_python(
                 SCRIPT, '--network', NETWORK, '--ros-args', '-p', f'model_path:={model}',
                 '-p', 'class_id_format:=index', '-p', 'inference_timeout:=10.0', *options,
-                ROS_DOMAIN_ID=DOMAIN, ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
                 PYTHONPATH=str(CHECKOUT), **environment)
             stack.callback(stop, process)
             return process
@@ -233,7 +229,6 @@ def test_failed_frames_are_told_and_the_others_published(
     process = start_python(
         SCRIPT, '--ros-args', '-p', f'model_path:={MODEL}', '-p', 'class_id_format:=index',
         '-p', 'inference_timeout:=0.2', '-p', 'thread_count:=2', *RELIABLE,
-        ROS_DOMAIN_ID=DOMAIN, ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         PYTHONPATH=str(CHECKOUT))
     random = np.random.default_rng(2)
     camera.wait_for_node()

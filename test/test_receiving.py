@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 from typing import Iterator, List
 
-from node_process import find_free_domain, wait_until
+from node_process import wait_until
 import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.receiving import Receiver  # noqa: E402, I100
@@ -55,10 +55,9 @@ class Listener:
 
 
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+def listener(own_domain: None) -> Iterator[Listener]:
     context = Context()
-    rclpy.init(args=[], context=context, domain_id=find_free_domain())
+    rclpy.init(args=[], context=context)
     node = Node('listener', context=context)
     listener = Listener(node)
     yield listener

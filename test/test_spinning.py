@@ -23,7 +23,7 @@ import threading
 from typing import Any, Iterator, List
 
 from conftest import TinyModel
-from node_process import CHECKOUT, find_free_domain, NodeStarter
+from node_process import CHECKOUT, NodeStarter
 import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.spinning import Spinner  # noqa: E402, I100
@@ -35,9 +35,8 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    rclpy.init(args=[], domain_id=find_free_domain())
+def node(own_domain: None) -> Iterator[Node]:
+    rclpy.init(args=[])
     node = Node('served')
     yield node
     node.destroy_node()

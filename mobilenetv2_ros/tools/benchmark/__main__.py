@@ -23,6 +23,7 @@ from typing import List, Optional
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.tools.benchmark import backend, convert, node
+from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -41,7 +42,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     set_up_process()
     try:
         options.run(options)
-    except BackendError as error:
+    except (BackendError, NoFreeDomainError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1
     return 0

@@ -39,13 +39,10 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.resources import large_image_environment
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
+from mobilenetv2_ros.tools.free_domain import find_free_domain
 import numpy as np
 
 _PACKAGE = 'mobilenetv2_ros'
-_DOMAIN = 87
-"""A ROS domain that nobody else is likely to use, the first one of as many as there are cameras;
-discovery stays on this machine."""
-
 _FIGURES: Tuple[Tuple[str, str], ...] = (
     ('possible_load_per_s', 'possible load/s'), ('published_per_s', 'published/s'),
     ('fps', 'results/s'), ('received', 'received'),
@@ -105,12 +102,11 @@ def run(options: argparse.Namespace) -> None:
 def _measure_cameras(
         command: List[str], options: argparse.Namespace) -> List[Dict[str, Any]]:
     with ThreadPoolExecutor(options.cameras) as pool:
-        return list(pool.map(
-            lambda camera: _measure(command, _DOMAIN + camera, options), range(options.cameras)))
+        return list(pool.map(lambda camera: _measure(command, options), range(options.cameras)))
 
 
-def _measure(command: List[str], domain: int, options: argparse.Namespace) -> Dict[str, Any]:
-    environment = _make_environment(domain, options.default_transport)
+def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
+    environment = _make_environment(options.default_transport)
     width, height = options.size
     with _running(command, environment) as process:
         load = subprocess.run(
@@ -139,9 +135,10 @@ def _running(command: List[str], environment: Dict[str, str]) -> Iterator[Any]:
             process.wait()
 
 
-def _make_environment(domain: int, default_transport: bool) -> Dict[str, str]:
+def _make_environment(default_transport: bool) -> Dict[str, str]:
     environment = dict(
-        os.environ, ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
+        os.environ, ROS_DOMAIN_ID=str(find_free_domain()),
+        ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         RCUTILS_LOGGING_MIN_SEVERITY='WARN')
     if not default_transport:
         environment.update(large_image_environment())
