@@ -61,6 +61,9 @@ Else it may have given way to a newer one, or may have been taken just before it
 _MESSAGES_AS_BYTES = 100
 """So many are taken as bytes at the start and after one that could not be taken."""
 
+_PUBLISHERS_KNOWN = 64
+"""Publishers whose last number is kept; a camera that restarts is another one each time."""
+
 _set_callback = rcl.bind('rcl_subscription_set_on_new_message_callback', 3)
 _eventfd_write = ctypes.cast(ctypes.CDLL(None).eventfd_write, ctypes.c_void_p)
 
@@ -192,6 +195,8 @@ class Receiver:
             return
         last = self._last_numbers.get(taken.source, number - 1)
         self._last_numbers[taken.source] = number
+        if len(self._last_numbers) > _PUBLISHERS_KNOWN:
+            del self._last_numbers[next(iter(self._last_numbers))]
         if number - last > 1:
             # Those that could not be taken are missing here too, but have been reported.
             self.lost += max(0, number - last - 1 - self._untaken)

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 import time
 from typing import Any, Iterator, List
 
-from node_process import wait_until
+from node_process import PATIENCE_SECONDS, wait_until
 import numpy as np
 import psutil
 import pytest
@@ -59,6 +60,7 @@ class Camera:
         self.messages: List[Any] = []
         self.errors: List[str] = []
         self._is_closed = False
+        self._node = node
         self.put: Any = self.messages.append
         self._publisher = node.create_publisher(Image, 'image', 1000)
         self._subscription = node.create_subscription(
@@ -69,6 +71,18 @@ class Camera:
 
     def publish(self, message: Any) -> None:
         self._publisher.publish(message)
+
+    def restart(self) -> None:
+        """Go on with a new publisher, once it is heard."""
+        self._node.destroy_publisher(self._publisher)
+        self._publisher = self._node.create_publisher(Image, 'image', 1000)
+        before = len(self.messages)
+
+        def is_heard() -> bool:
+            self.publish(make_image(2, 2))
+            return len(self.messages) > before
+
+        wait_until(is_heard)
 
     def send(self, message: Any) -> None:
         """After a silence publish a message or bytes; wait until it is received or refused."""
@@ -207,6 +221,33 @@ def test_a_message_that_gave_way_to_a_newer_one_is_not_damaged(camera: Camera) -
 
     wait_until(has_last)
     assert not camera.errors
+
+
+@pytest.mark.parametrize('camera', [{'depth': 1}], indirect=True)
+def test_messages_that_gave_way_are_counted_as_lost(camera: Camera) -> None:
+    go_on = threading.Event()
+
+    def keep(message: Any) -> None:
+        camera.messages.append(message)
+        go_on.wait(PATIENCE_SECONDS)
+
+    camera.put = keep
+    camera.send(make_image(2, 2))
+    for number in range(10):
+        camera.publish(make_image(3, 3, number))
+    go_on.set()
+    wait_until(lambda: view_image(camera.messages[-1], MAX_PIXELS).header.nanosec == 9)
+    assert camera.receiver.lost == 11 - len(camera.messages) > 0
+
+
+def test_a_camera_that_restarts_again_and_again(
+        monkeypatch: pytest.MonkeyPatch, camera: Camera) -> None:
+    """Its numbers begin anew, which is no loss, and no memory is kept for each of its lives."""
+    monkeypatch.setattr(receiving, '_PUBLISHERS_KNOWN', 2)
+    for _ in range(5):
+        camera.restart()
+        assert len(camera.receiver._last_numbers) <= 2
+    assert camera.receiver.lost == 0
 
 
 @pytest.mark.parametrize('camera', [{'as_bytes': 2}], indirect=True)

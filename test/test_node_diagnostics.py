@@ -49,9 +49,8 @@ def make_activity(**changes: Any) -> Activity:
         name: changes.pop(name) for name in list(changes) if name in Counters._fields})
     values: Dict[str, Any] = {
         'seconds': 1.0, 'recent': counters, 'total': counters, 'latencies': [0.01],
-        'last_picture': None, 'engine_failures': 0, 'last_failure': ''}
-    # Those of later versions count from 0.
-    values.update({name: 0 for name in Activity._fields if name not in values})
+        'last_picture': None, 'lost': 0, 'total_lost': 0, 'engine_failures': 0,
+        'last_failure': ''}
     return Activity(**{**values, **changes})
 
 
@@ -61,6 +60,8 @@ def make_activity(**changes: Any) -> Activity:
     ({'dropped': 2, 'published': 28}, OK, 'classifying 28.0 pictures/s'),
     ({'received': 0, 'published': 0}, OK, 'classifying 0.0 pictures/s'),
     ({'dropped': 10, 'published': 20}, WARN, '10 of 30 pictures dropped for newer ones'),
+    ({'lost': 3}, OK, 'classifying 30.0 pictures/s'),
+    ({'lost': 4}, WARN, '4 pictures lost on the way here, 30 received'),
     ({'failed': 2, 'published': 28, 'last_failure': 'torn'}, WARN,
      '2 picture(s) not classified: torn'),
     ({'failed': 30, 'published': 0, 'last_failure': 'torn'}, ERROR,
@@ -134,12 +135,6 @@ def test_before_the_first_picture_there_is_nothing_to_measure() -> None:
     assert not {'latency p50 (ms)', 'last picture age (s)', 'last picture size'} & set(values)
 
 
-def take(recorder: ActivityRecorder, counters: Counters) -> Activity:
-    # Later versions also take how many the middleware lost.
-    more = [0] * (recorder.take.__code__.co_argcount - 3)
-    return recorder.take(counters, [], *more)
-
-
 def test_each_report_starts_anew() -> None:
     recorder = ActivityRecorder()
     recorder.record_picture(ImageView(
@@ -147,13 +142,15 @@ def test_each_report_starts_anew() -> None:
     recorder.record_failure(BackendError('hung'))
     recorder.record_failure(ScoreRangeError('NaN'))
     recorder.record_failure(ValueError('torn'))
-    first = take(recorder, NO_COUNTERS._replace(received=5, failed=3, published=2))
+    first = recorder.take(NO_COUNTERS._replace(received=5, failed=3, published=2), [], 4)
     assert (first.recent.received, first.recent.failed, first.total.received) == (5, 3, 5)
     assert (first.engine_failures, first.last_failure) == (2, 'torn')
+    assert (first.lost, first.total_lost) == (4, 4)
     assert first.last_picture == ('mono8', 64, 48)
-    second = take(recorder, NO_COUNTERS._replace(received=7, failed=3, published=4))
+    second = recorder.take(NO_COUNTERS._replace(received=7, failed=3, published=4), [], 5)
     assert (second.recent.received, second.recent.failed, second.total.received) == (2, 0, 7)
     assert (second.engine_failures, second.last_failure) == (0, '')
+    assert (second.lost, second.total_lost) == (1, 5)
     assert second.last_picture == first.last_picture
 
 
