@@ -46,7 +46,7 @@ _SERVICES: Dict[Type[Any], str] = {
 """GetState is the last one, see ``Peer._become_known``."""
 
 _EVERYTHING = QoSProfile(depth=1000)
-_WARMING_UP = 'warming up'
+_WARMING_UP = 'warming up '
 
 
 class Peer:
@@ -68,6 +68,8 @@ class Peer:
             kind: self.node.create_client(kind, f'{target}/{name}')
             for kind, name in _SERVICES.items()}
         self._is_known = False
+        self._is_listening = False
+        self._warmed_up = ''
         self._camera: Any = None
         self._numbers = itertools.count(1)
         self.results: List[Classification] = []
@@ -129,29 +131,31 @@ class Peer:
         """
         Send pictures until the first one is answered: from then on nothing gets lost.
 
+        Until the node deactivates, that is; then this has to be called again.
+
         :param sample: what is sent, by default a small grey picture.
         """
         sample = make_image(np.full((8, 8, 3), 127, np.uint8)) if sample is None else sample
         if self._camera is None:
             self.open_camera(topic, type(sample))
-        answers: List[str] = []
-
-        def take(message: Classification) -> None:
-            if message.header.frame_id == _WARMING_UP:
-                answers.append(message.header.frame_id)
-            else:
-                self.results.append(message)
-
-        self.node.create_subscription(
-            Classification, f'{self._target}/classification', take, _EVERYTHING)
-        before = sample.header.frame_id
-        sample.header.frame_id = _WARMING_UP
+        if not self._is_listening:
+            self._is_listening = True
+            self.node.create_subscription(
+                Classification, f'{self._target}/classification', self._take, _EVERYTHING)
+        self._warmed_up = ''
+        own, sample.header.frame_id = sample.header.frame_id, f'{_WARMING_UP}{next(self._numbers)}'
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not answers:
+        while self._warmed_up != sample.header.frame_id:
             assert time.monotonic() < deadline, 'no picture was ever answered'
             self._camera.publish(sample)
             self.spin_for(0.1)
-        sample.header.frame_id = before
+        sample.header.frame_id = own
+
+    def _take(self, result: Classification) -> None:
+        if result.header.frame_id.startswith(_WARMING_UP):
+            self._warmed_up = result.header.frame_id
+        else:
+            self.results.append(result)
 
     def publish(self, picture: Union[Picture, bytes]) -> None:
         """Send a picture, or what is to pass for a serialized one, as it is."""

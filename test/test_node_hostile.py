@@ -71,9 +71,9 @@ def check(node: NodeProcess, peer: Peer, good: Any, hostile: Dict[str, bytes]) -
         return values.get('failed') == str(len(hostile))
 
     peer.wait_until(is_counted, str(reports[-1:]))
-    told = node.find('picture not classified: ')
-    assert 1 <= len(told) < len(hostile)
-    assert 'picture not classified: a message of ' in told[0]
+    first = node.wait_for_line('picture not classified: ')
+    assert 'picture not classified: a message of ' in first
+    assert len(node.find('picture not classified: ')) < len(hostile)
     assert 'Traceback' not in node.text
     assert not node.find(r'^\[ERROR\]')
 

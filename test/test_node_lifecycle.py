@@ -55,9 +55,7 @@ def test_a_manager_drives_it(
         assert peer.node.count_subscribers('image_raw') == 0
         peer.change_states('activate')
         assert peer.state() == 'active'
-        if not peer.results:
-            peer.connect(picture)
-        peer.wait_until(lambda: peer.node.count_subscribers('image_raw') == 1)
+        peer.connect(picture)
         peer.classify(picture)
         peer.change_states('deactivate')
         assert peer.state() == 'inactive'
@@ -92,8 +90,7 @@ def test_deactivated_it_rests(start_node: NodeStarter, peer: Peer, picture: Imag
     assert sum(node.usage.cpu_times()[:2]) - before < 0.3
     assert not peer.results
     peer.change_states('activate')
-    peer.wait_until(lambda: peer.node.count_subscribers('image_raw') == 1)
-    peer.classify(picture)
+    peer.connect(picture)
 
 
 @pytest.mark.parametrize('wrong', [

@@ -29,7 +29,7 @@ import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from ros_peer import class_ids, make_compressed, make_image, Peer  # noqa: E402, I100
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
 import yaml  # noqa: E402, I100
 
 ROWS = {row.name: row for row in PARAMETERS}
@@ -165,14 +165,14 @@ def test_after_cleanup_they_take_effect(
     node = start_node(parameters={**RELIABLE, **tiny_model.parameters})
     peer.connect()
     assert class_ids(peer.classify(coffee))[0].startswith('class ')
-    assert node.find(r'on onnx with 1 worker\(s\)')
+    node.wait_for_line(r'on onnx with 1 worker\(s\)')
     peer.change_states('deactivate', 'cleanup')
     for name, value in (('model_path', str(BUNDLED_MODEL)), ('labels_path', ''),
                         ('backend', 'litert'), ('thread_count', 3)):
         assert peer.set_parameter(name, value) == ''
     peer.change_states('configure', 'activate')
-    assert node.find(r'on litert with 3 worker\(s\)')
-    peer.wait_until(lambda: peer.node.count_subscribers('image_raw') == 1)
+    node.wait_for_line(r'on litert with 3 worker\(s\)')
+    peer.connect()
     assert class_ids(peer.classify(coffee))[0] == 'espresso'
 
 
@@ -186,9 +186,8 @@ def test_after_cleanup_the_transport_changes(
     assert peer.set_parameter('image_transport', 'compressed') == ''
     peer.change_states('configure', 'activate')
     peer.close_camera()
-    peer.open_camera('image_raw/compressed', CompressedImage)
-    peer.wait_until(lambda: peer.node.count_subscribers('image_raw/compressed') == 1)
     jpeg = make_compressed(cv2.imread(str(photos / 'coffee.png')))
+    peer.connect(jpeg, 'image_raw/compressed')
     assert class_ids(peer.classify(jpeg))[0] == 'espresso'
 
 
