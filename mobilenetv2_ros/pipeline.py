@@ -34,6 +34,7 @@ from collections import deque
 from dataclasses import dataclass
 import threading
 import time
+import traceback
 from typing import (
     Callable, Deque, Dict, Generic, List, NamedTuple, Optional, Sequence, Tuple, TypeVar)
 
@@ -222,8 +223,9 @@ class _InOrderOutput(Generic[Result]):
         with self._lock:
             self._early[order] = outcome
             while self._next in self._early:
-                self._let_out(self._early.pop(self._next))
+                outcome = self._early.pop(self._next)
                 self._next += 1
+                self._let_out(outcome)
 
     def fail(self, error: Exception) -> None:
         with self._lock:
@@ -244,7 +246,10 @@ class _InOrderOutput(Generic[Result]):
 
     def _count_failure(self, error: Exception) -> None:
         self.failed += 1
-        self._report(error)
+        try:
+            self._report(error)
+        except Exception:  # noqa: B902, that this cannot be told must not stop what comes behind
+            traceback.print_exc()
 
 
 class Pipeline(Generic[Item, Result]):
@@ -260,6 +265,7 @@ class Pipeline(Generic[Item, Result]):
             frames wait at most as there are workers.
         :param publish: called with each result, in order, by one thread at a time.
         :param report: called in the same way with the exception of each frame that failed.
+        :raises RuntimeError: the system has no threads for the workers.
         """
         self._queue: _NewestFrameQueue[Item, Result] = _NewestFrameQueue(len(work))
         self._output: _InOrderOutput[Result] = _InOrderOutput(publish, report)
@@ -312,6 +318,7 @@ class Pipeline(Generic[Item, Result]):
         Go on after :meth:`stop`; the frames that came meanwhile have been dropped.
 
         :param work: as at the start, for as many workers.
+        :raises RuntimeError: the system has no threads for them; it is stopped as before.
         """
         self._queue.open()
         self._start(work)
@@ -331,11 +338,16 @@ class Pipeline(Generic[Item, Result]):
         return [latencies.popleft() * 1e-9 for _ in range(len(latencies))]
 
     def _start(self, work: Sequence[Callable[[Item], Result]]) -> None:
-        self._threads = [
-            threading.Thread(target=self._run, args=(one,), name=f'worker_{number}', daemon=True)
-            for number, one in enumerate(work)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: List[threading.Thread] = []
+        try:
+            for number, one in enumerate(work):
+                thread = threading.Thread(
+                    target=self._run, args=(one,), name=f'worker_{number}', daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:  # the system has no more threads
+            self.stop()
+            raise
 
     def _run(self, work: Callable[[Item], Result]) -> None:
         turn = _Turn(work)

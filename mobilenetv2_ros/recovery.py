@@ -27,6 +27,8 @@ import threading
 import time
 from typing import Callable, NamedTuple, Optional
 
+from mobilenetv2_ros.trouble_log import describe
+
 FAILURES_IN_A_ROW = 10
 """So many are no accident: neither a few lost inferences nor the tasks of one burst."""
 
@@ -44,7 +46,7 @@ class Steps(NamedTuple):
 
     :param suspend: returns when no worker uses the engine any more.
     :param reopen: closes the engine and opens it again; raises why that is not possible.
-    :param resume: lets the workers use the reopened engine.
+    :param resume: lets the workers use the reopened engine; raises why that is not possible.
     :param close: closes the engine, if nobody else will.
     """
 
@@ -187,27 +189,30 @@ class Recovery:
         with self._lock:
             if self._is_down or self._stopping.is_set():
                 return
-            is_new = self._outage is None
+            before = self._outage
+            thread = threading.Thread(target=self._run, name='reopening', daemon=True)
             self._is_down = self._is_suspending = True
             self._outage = (
-                Outage(self._clock(), reason) if self._outage is None else
-                self._outage._replace(reason=reason, is_open=False))
-            self._thread = threading.Thread(target=self._run, name='reopening', daemon=True)
-            self._thread.start()
-        if is_new:
+                Outage(self._clock(), reason) if before is None else
+                before._replace(reason=reason, is_open=False))
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads; the next failure tries again
+                self._is_down = self._is_suspending = False
+                self._outage = before
+                return
+            self._thread = thread
+        if before is None:
             self._warn(f'the engine failed {FAILURES_IN_A_ROW} times in a row and is reopened; '
                        f'pictures are dropped until it works: {reason}')
 
     def _run(self) -> None:
         self._steps.suspend()
         self._is_suspending = False
-        while self._pause() and not self._attempt():
-            pass
+        while self._pause():
+            if self._attempt():
+                return
         with self._lock:
-            is_open = self._outage is not None and self._outage.is_open
-            if is_open and not self._stopping.is_set():
-                self._failures = 0
-                self._steps.resume()
             self._is_down = False
             is_abandoned = self._is_abandoned
         if is_abandoned:
@@ -221,19 +226,31 @@ class Recovery:
         return not self._wait(self._stopping, pause)
 
     def _attempt(self) -> bool:
+        """Reopen the engine; returns whether the workers have it again."""
         outage = self._outage
         assert outage is not None
         self.reopenings += 1
         self._change_outage(next_attempt=None, reopenings=outage.reopenings + 1)
         try:
             self._steps.reopen()
+            return self._pass_on()
         except Exception as error:  # noqa: B902, whatever it is, the next attempt may succeed
-            if str(error) != outage.reason and not self._stopping.is_set():
-                self._warn(f'the engine cannot be reopened: {error}')
-            self._change_outage(reason=str(error))
+            if describe(error) != outage.reason and not self._stopping.is_set():
+                self._warn(f'the engine cannot be reopened: {describe(error)}')
+            self._change_outage(reason=describe(error))
             return False
-        self._change_outage(is_open=True)
-        return True
+
+    def _pass_on(self) -> bool:
+        """Let the workers on unless whoever called :meth:`stop` gets the engine."""
+        with self._lock:
+            assert self._outage is not None
+            if self._stopping.is_set():
+                return False
+            self._steps.resume()
+            self._outage = self._outage._replace(is_open=True)
+            self._failures = 0
+            self._is_down = False
+            return True
 
     def _change_outage(self, **changes: object) -> None:
         with self._lock:

@@ -40,7 +40,7 @@ class Spinner:
         """Add the node to an executor of its own."""
         self._executor = _make_executor()
         self._executor.add_node(node)
-        self._troubles = TroubleLog(node.get_logger().error)
+        self._troubles = TroubleLog(node.get_logger().warning)
         self._end: Any = Future()  # takes a type from Kilted on only
         self._lock = threading.Lock()
 

@@ -38,7 +38,8 @@ class TroubleLog:
         """
         Make a log.
 
-        :param write: takes a line.
+        :param write: takes a line. A logger of rclpy refuses lines of another severity from a
+            place that it knows, and this is one place: all logs of a node must be of one severity.
         :param period: seconds between two lines of a kind.
         """
         self._write = write

@@ -20,6 +20,7 @@ Work waits for events that the test sets, so that each interleaving is the one t
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -479,6 +480,55 @@ def test_counters_since_earlier_ones() -> None:
     since = bench.pipeline.counters.since(earlier)
     assert (since.received, since.dropped, since.failed, since.published) == (2, 1, 1, 1)
     assert since.last_arrival == bench.pipeline.counters.last_arrival
+
+
+def test_trouble_that_cannot_be_told_does_not_stop_what_comes_behind(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    published: List[int] = []
+
+    def work(item: int) -> int:
+        if item == 0:
+            raise ValueError('torn')
+        return item
+
+    def report(error: Exception) -> None:
+        raise OSError('no log')
+
+    pipeline: Pipeline[int, int] = Pipeline([work], published.append, report)
+    for item in range(3):
+        pipeline.put(item)
+        deadline = time.monotonic() + PATIENCE
+        while pipeline.counters.published + pipeline.counters.failed <= item:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    pipeline.fail(ValueError('not taken'))
+    pipeline.stop()
+    assert published == [1, 2] and pipeline.counters.failed == 2
+    assert capsys.readouterr().err.count('OSError: no log') == 2
+
+
+def test_without_threads_it_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were started are ended: the engine is about to be closed."""
+    pipeline: Pipeline[int, int] = Pipeline([int] * 3, print, print)
+    pipeline.stop()
+    before = threading.active_count()
+    start, started = threading.Thread.start, itertools.count()
+
+    def start_two(self: threading.Thread) -> None:
+        if next(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', start_two)
+        with pytest.raises(RuntimeError, match='new thread'):
+            pipeline.resume([int] * 3)
+    assert threading.active_count() == before
+    pipeline.put(1)
+    assert pipeline.counters.dropped == 1
+    pipeline.resume([int] * 3)
+    assert threading.active_count() == before + 3
+    pipeline.stop()
 
 
 def test_it_goes_on_with_other_workers() -> None:

@@ -43,6 +43,7 @@ class Bench:
         self.pauses: List[float] = []
         self.lines: List[str] = []
         self.refusals: List[Exception] = []
+        self.refusing = 'reopen'
         self.hook: Dict[str, Callable[[], object]] = {}
         self._now = 0.0
         self.recovery = Recovery(
@@ -53,7 +54,7 @@ class Bench:
         def step() -> None:
             self.done.append(name)
             self.hook.get(name, lambda: None)()
-            if name == 'reopen' and self.refusals:
+            if self.refusals and name == self.refusing:
                 raise self.refusals.pop(0)
 
         return step
@@ -134,6 +135,36 @@ def test_a_new_reason_is_told(bench: Bench) -> None:
     bench.refusals = [BackendError('a'), BackendError('a'), OSError('b'), BackendError('a')]
     bench.fail()
     assert [line.split(': ')[1] for line in bench.lines] == ['hung', 'a', 'b', 'a']
+
+
+def test_workers_that_cannot_be_let_on_are_another_failed_attempt(bench: Bench) -> None:
+    bench.refusing, bench.refusals = 'resume', [RuntimeError("can't start new thread")]
+    bench.fail()
+    assert bench.done == ['suspend', *['reopen', 'resume'] * 2]
+    assert bench.lines[1:] == ["the engine cannot be reopened: can't start new thread"]
+    bench.recovery.record_success()
+    assert bench.recovery.outage is None
+    bench.fail()
+    assert bench.done[5:] == ['suspend', 'reopen', 'resume']
+
+
+def test_without_a_thread_the_next_failure_tries_again(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', refuse)
+        bench.fail()
+    assert not bench.done and not bench.recovery.wants_workers_back
+    bench.fail(1)
+    assert bench.done == ['suspend', 'reopen', 'resume'] and len(bench.lines) == 1
+
+
+def test_what_has_no_words_of_its_own_is_named(bench: Bench) -> None:
+    bench.refusals = [MemoryError()]
+    bench.fail()
+    assert bench.lines[1:] == ['the engine cannot be reopened: MemoryError()']
 
 
 def test_stragglers_change_nothing(bench: Bench) -> None:

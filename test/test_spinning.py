@@ -23,13 +23,14 @@ import threading
 from typing import Any, Iterator, List
 
 from conftest import TinyModel
-from node_process import CHECKOUT, NodeStarter
+from node_process import CHECKOUT, NodeProcess, NodeStarter, RELIABLE
+import numpy as np
 import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
 from mobilenetv2_ros.spinning import Spinner  # noqa: E402, I100
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from ros_peer import Peer  # noqa: E402
+from ros_peer import make_image, Peer  # noqa: E402
 
 pytestmark = pytest.mark.faults
 
@@ -110,25 +111,61 @@ sys.exit(main())
 """
 
 
-def test_a_request_that_fails_does_not_end_the_node(
-        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, tmp_path: Path) -> None:
-    """On Humble a transition that does not fit the state raises out of its service."""
-    from lifecycle_msgs.srv import ChangeState
-    program = tmp_path / 'as_on_humble.py'
+def start_as_on_humble(
+        start_node: NodeStarter, tiny_model: TinyModel, folder: Path) -> NodeProcess:
+    program = folder / 'as_on_humble.py'
     program.write_text(RAISES_AS_ON_HUMBLE)
-    node = start_node(
-        program=(str(program),), parameters=tiny_model.parameters, PYTHONPATH=str(CHECKOUT))
-    node.wait_until_active()
+    return start_node(
+        program=(str(program),), parameters={**RELIABLE, **tiny_model.parameters},
+        PYTHONPATH=str(CHECKOUT))
+
+
+def ask_to_be_refused(peer: Peer) -> None:
+    from lifecycle_msgs.srv import ChangeState
     refusing: Any = peer.node.create_client(ChangeState, '/mobilenetv2/refuse')
     peer.wait_until(refusing.service_is_ready)
     for _ in range(3):
         refusing.call_async(ChangeState.Request())
+
+
+def test_a_request_that_fails_does_not_end_the_node(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, tmp_path: Path) -> None:
+    """On Humble a transition that does not fit the state raises out of its service."""
+    node = start_as_on_humble(start_node, tiny_model, tmp_path)
+    node.wait_until_active()
+    ask_to_be_refused(peer)
     line = node.wait_for_line('a service or timer failed and was skipped')
     assert 'RCLError: Failed to trigger lifecycle state machine transition' in line
     peer.connect()
     assert peer.set_parameter('top_k', 3) == ''
     peer.change_states('deactivate')
     assert len(node.find('was skipped')) == 1
+    node.send(signal.SIGINT)
+    assert node.wait() == 0, node.text
+    assert 'Traceback' not in node.text
+
+
+@pytest.mark.parametrize('is_picture_first', [True, False])
+def test_bad_pictures_and_bad_requests_in_one_node(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, tmp_path: Path,
+        is_picture_first: bool) -> None:
+    """A logger of rclpy raises where one place writes lines of two severities."""
+    node = start_as_on_humble(start_node, tiny_model, tmp_path)
+    peer.connect()
+    bad = make_image(np.zeros((8, 8, 3), np.uint8), 'hologram')
+
+    def send_picture() -> None:
+        peer.publish(bad)
+        node.wait_for_line("picture not classified: encoding 'hologram'")
+
+    def send_request() -> None:
+        ask_to_be_refused(peer)
+        node.wait_for_line('a service or timer failed and was skipped')
+
+    for send in (send_picture, send_request) if is_picture_first else (send_request, send_picture):
+        send()
+    peer.classify(make_image(np.zeros((8, 8, 3), np.uint8)))
+    assert peer.set_parameter('top_k', 3) == ''
     node.send(signal.SIGINT)
     assert node.wait() == 0, node.text
     assert 'Traceback' not in node.text
