@@ -26,6 +26,7 @@ from typing import Iterator
 
 from bad_link import BadLink, LinkError
 from conftest import TinyModel
+from node_process import wait_until
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from network_trial import cut, NetworkTrial  # noqa: E402, I100
@@ -78,6 +79,5 @@ def test_nothing_comes_across_a_cut_link(link: BadLink, trial: NetworkTrial) -> 
     time.sleep(0.5)  # what was under way
     before = len(trial.list_events('result'))
     sent = len(trial.list_events('sent'))
-    while len(trial.list_events('sent')) < sent + 10:
-        time.sleep(0.05)
+    wait_until(lambda: len(trial.list_events('sent')) >= sent + 10)
     assert len(trial.list_events('result')) == before

@@ -228,7 +228,7 @@ def test_failed_frames_are_told_and_the_others_published(
     """A BPU that hangs, fails and gives NaN, in turn; each time the next picture is classified."""
     process = start_python(
         SCRIPT, '--ros-args', '-p', f'model_path:={MODEL}', '-p', 'class_id_format:=index',
-        '-p', 'inference_timeout:=0.2', '-p', 'thread_count:=2', *RELIABLE,
+        '-p', 'inference_timeout:=1.0', '-p', 'thread_count:=2', *RELIABLE,
         PYTHONPATH=str(CHECKOUT))
     random = np.random.default_rng(2)
     camera.wait_for_node()

@@ -156,9 +156,13 @@ def start_looking(peer: Peer) -> List[Image]:
     """Subscribe; returns the list that overlays go to, when the first one is there."""
     overlays = peer.collect(Image, OVERLAY)
     picture = make_image(np.zeros((8, 8, 3), np.uint8))
-    while not overlays:
+
+    def has_come() -> bool:
         peer.classify(picture)
         peer.spin_for(0.1)
+        return bool(overlays)
+
+    peer.wait_until(has_come)
     return overlays
 
 
@@ -236,8 +240,7 @@ def test_it_is_made_only_while_somebody_looks(start_node: NodeStarter, peer: Pee
     def look() -> None:
         overlays: List[Image] = []
         looker = peer.node.create_subscription(Image, OVERLAY, overlays.append, 10)
-        while len(overlays) < 10:
-            peer.classify(picture)
+        peer.wait_until(lambda: bool(peer.classify(picture)) and len(overlays) >= 10)
         peer.node.destroy_subscription(looker)
 
     for _ in range(2):

@@ -554,13 +554,13 @@ def test_wrong_tensors_are_refused(session: Session, spoil: Any) -> None:
 
 def test_infer_returns_at_once_and_tasks_end_in_order(
         emulator: Emulator, session: Session) -> None:
-    emulator.set('serial_us', 20000)
+    emulator.set('serial_us', 200000)
     session.clean()
     start = time.monotonic()
     tasks = [session.submit() for _ in range(4)]
-    assert time.monotonic() - start < 0.08
+    assert time.monotonic() - start < 0.8
     assert session.wait(tasks[3]) == 0
-    assert 0.08 < time.monotonic() - start
+    assert 0.8 < time.monotonic() - start
     for task in tasks:
         assert session.wait(task, 1) == 0
         session.release(task)
