@@ -28,7 +28,6 @@ import argparse
 import os
 from pathlib import Path
 import random
-import signal
 import statistics
 import sys
 import tempfile
@@ -41,7 +40,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
 from emulated_libdnn import build, MODEL  # noqa: E402
 from node_process import (  # noqa: E402
-    holds_signals, list_segments, NodeProcess, NodeStarter, wait_until)
+    holds_signals, list_segments, NodeProcess, NodeStarter, STOP_SIGNALS, wait_until)
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import rclpy  # noqa: E402
@@ -51,7 +50,6 @@ from ros_peer import make_image  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from verdict import tell_verdict  # noqa: E402
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOMENTS = ('start-up', 'work', 'shut-down')
 PERIOD = 0.01
 """Seconds between two pictures."""

@@ -24,14 +24,22 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Callable
+from typing import Callable, Set
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+def _find_stop_signals() -> Set[signal.Signals]:
+    """Leave SIGHUP out where it is to be ignored, as nohup asks for."""
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    return {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} - ignored
 
 
 def hold_stop_signals() -> None:
-    """Hold SIGINT, SIGTERM and SIGHUP back in this thread and in all that it will start."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    """
+    Hold SIGINT, SIGTERM and SIGHUP back in this thread and in all that it will start.
+
+    A SIGHUP that the process was started to ignore stays ignored.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _find_stop_signals())
 
 
 def call_on_stop_signal(stop: Callable[[str], None]) -> None:
@@ -42,6 +50,6 @@ def call_on_stop_signal(stop: Callable[[str], None]) -> None:
     """
     def wait_for_signals() -> None:
         while True:
-            stop(signal.Signals(signal.sigwait(_STOP_SIGNALS)).name)
+            stop(signal.Signals(signal.sigwait(_find_stop_signals())).name)
 
     threading.Thread(target=wait_for_signals, name='stop_signals', daemon=True).start()

@@ -35,6 +35,11 @@ BUNDLED_MODEL = CHECKOUT / 'models' / 'efficientnet_lite0_int8.tflite'
 PATIENCE_SECONDS = 60.0
 """How long something may take that normally takes a second; machines are busy now and then."""
 
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+"""What ends a node; SIGHUP only where nohup does not make all that is started ignore it."""
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    STOP_SIGNALS.append(signal.SIGHUP)
+
 RELIABLE = {
     'qos_overrides./image_raw.subscription.reliability': 'reliable',
     'qos_overrides./image_raw.subscription.depth': 100}

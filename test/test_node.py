@@ -29,7 +29,8 @@ import cv2
 from mobilenetv2_ros.labels import read_labels
 from mobilenetv2_ros.parameters import PARAMETERS
 from node_process import (
-    BUNDLED_MODEL, CHECKOUT, holds_signals, NodeProcess, NodeStarter, RELIABLE, wait_until)
+    BUNDLED_MODEL, CHECKOUT, holds_signals, NodeProcess, NodeStarter, RELIABLE, STOP_SIGNALS,
+    wait_until)
 import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
@@ -38,7 +39,6 @@ from sensor_msgs.msg import Image  # noqa: E402
 from vision_msgs.msg import LabelInfo, VisionInfo  # noqa: E402
 
 LABELS = read_labels(CHECKOUT / 'config' / 'imagenet_labels.txt').names
-STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def read_photos(photos: Path) -> Dict[str, Image]:
@@ -301,6 +301,19 @@ def test_signals_end_it_while_it_starts(
     node.send(number)
     node.send(number)
     node.check_clean_end()
+
+
+def test_started_with_nohup_it_outlives_its_terminal(start_node: NodeStarter, peer: Peer) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        node = start_node(parameters={'autostart': False})
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert peer.state() == 'unconfigured'
+    node.send(signal.SIGHUP)
+    assert peer.state() == 'unconfigured'
+    node.stop()
+    assert not node.find('SIGHUP')
 
 
 def test_signals_end_it_before_it_is_configured(start_node: NodeStarter, peer: Peer) -> None:
