@@ -193,8 +193,8 @@ class Receiver:
         number = taken.number
         if number is None:
             return
-        last = self._last_numbers.get(taken.source, number - 1)
-        self._last_numbers[taken.source] = number
+        last = self._last_numbers.pop(taken.source, number - 1)
+        self._last_numbers[taken.source] = number  # behind those that have been silent for longer
         if len(self._last_numbers) > _PUBLISHERS_KNOWN:
             del self._last_numbers[next(iter(self._last_numbers))]
         if number - last > 1:
