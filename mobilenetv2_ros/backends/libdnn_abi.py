@@ -135,9 +135,10 @@ _FUNCTIONS: Dict[str, List[Any]] = {
     'hbSysFreeMem': [POINTER(SysMem)],
 }
 
-_SLOW_FUNCTIONS = ('hbDNNInitializeFromFiles', 'hbDNNWaitTaskDone')
-"""Those that wait, and so must let other Python threads run. The others are so short that giving
-the interpreter lock up would cost more, up to a switch interval, than they take."""
+_SHORT_FUNCTIONS = ('hbSysFlushMem', 'hbDNNInfer', 'hbDNNReleaseTask')
+"""Those that come with every frame and are so short that giving the interpreter lock up would cost
+more, up to a switch interval, than they take. The others let other Python threads run: they wait
+for the BPU, or open and close what may hang."""
 
 _GIVE_BACK_ATTEMPTS = 4
 
@@ -190,9 +191,10 @@ class Library:
         path = _find_library()
         # Two views of one library: with PyDLL a call keeps the interpreter lock.
         short = ctypes.PyDLL(path)
-        slow = short if hold_gil else ctypes.CDLL(path)
+        others = short if hold_gil else ctypes.CDLL(path)
         self._functions: Dict[str, Any] = {}
-        self._views = {name: slow if name in _SLOW_FUNCTIONS else short for name in _FUNCTIONS}
+        self._views = {
+            name: short if name in _SHORT_FUNCTIONS else others for name in _FUNCTIONS}
         for name, argument_types in _FUNCTIONS.items():
             try:
                 function = getattr(self._views[name], name)
