@@ -309,6 +309,15 @@ def test_missing_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: s
         open_session(path)
 
 
+def test_weights_in_a_file_beside_the_model(tmp_path: Path) -> None:
+    """Found there, whatever the working directory is."""
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+    path = write_onnx(tmp_path / 'm.onnx', (1, 8, 8, 3), 'uint8', offset=tmp_path / 'm.data')
+    session = open_session(path)
+    session.input.y[:], session.input.uv[:] = 16, 128  # black
+    assert session.run(1.0).tolist() == [0.5] * 192
+
+
 def test_missing_file(tmp_path: Path) -> None:
     for path in (tmp_path / 'missing.tflite', tmp_path / 'missing.onnx'):
         with pytest.raises(ModelError, match=f"'{path}' does not exist; set model_path"):
@@ -318,8 +327,14 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_folder_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / 'folder.tflite'
     path.mkdir()
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="folder.tflite' is no file; set model_path"):
         open_backend(path)
+
+
+@pytest.mark.parametrize('name', ['x' * 300, 'a\0b'])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=r"tflite' cannot be read \(.+\); set model_path"):
+        open_backend(tmp_path / f'{name}.tflite')
 
 
 @pytest.mark.parametrize('name', ['model.pt', 'model', 'model.tflite.gz'])

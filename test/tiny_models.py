@@ -22,7 +22,7 @@ TensorFlow Lite files are flat buffers, written with the schema that LiteRT brin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -33,10 +33,12 @@ ONNX_TYPES: Dict[str, int] = {
 
 
 def write_onnx(path: Path, shape: Sequence[Size], dtype: str = 'float32',
-               outputs: Sequence[Sequence[Size]] = (), inputs: int = 1) -> Path:
+               outputs: Sequence[Sequence[Size]] = (), inputs: int = 1,
+               offset: Optional[Path] = None) -> Path:
     """
     Write a model that casts its first input to float32 and reshapes it.
 
+    :param offset: a file in the model's folder, which gets a float that the model adds.
     :param shape: of each input; a text is the name of a size that is left open.
     :param outputs: their shapes, by default one of [1, number of values].
     """
@@ -44,11 +46,19 @@ def write_onnx(path: Path, shape: Sequence[Size], dtype: str = 'float32',
     outputs = outputs or [(1, count)]
     graph = _field(1, _node('Cast', ['in0'], 'cast', _field(1, b'to') + _number(3, 1)
                             + _number(20, 2)))
+    values = 'cast'
+    if offset is not None:
+        offset.write_bytes(np.float32(0.5).tobytes())
+        location = _field(1, b'location') + _field(2, offset.name.encode())
+        graph += _field(5, _number(1, 1) + _number(2, 1) + _field(8, b'offset')
+                        + _field(13, location) + _number(14, 1))
+        values = 'sum'
+        graph += _field(1, _node('Add', ['cast', 'offset'], values))
     for index, output in enumerate(outputs):
         known = [size if isinstance(size, int) else -1 for size in output]
         graph += _field(5, _number(1, len(known)) + _number(2, 7) + _field(
             8, f'shape{index}'.encode()) + _field(9, np.array(known, np.int64).tobytes()))
-        graph += _field(1, _node('Reshape', ['cast', f'shape{index}'], f'out{index}'))
+        graph += _field(1, _node('Reshape', [values, f'shape{index}'], f'out{index}'))
     graph += _field(2, b'tiny')
     for index in range(inputs):
         graph += _field(11, _value(f'in{index}', ONNX_TYPES[dtype], shape))

@@ -18,14 +18,14 @@
 The module keeps the interpreter lock during the whole of ``forward``, so that threads gain
 nothing, and waits without a limit. Threads that share a model get each other's results: each
 session loads the model for itself. It checks nothing: only a contiguous uint8 array of exactly the
-input's size is safe.
+input's size is safe, which is what a session owns.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List, Tuple
 
 from mobilenetv2_ros.backends.base import (
     Backend, BackendError, BackendMissingError, check_input_size, count_scores,
@@ -38,6 +38,12 @@ _MODULES = ('hobot_dnn', 'hobot_dnn_rdkx5')
 """Under which names boards and the package registry install it."""
 
 _NV12 = 'NV12'
+
+_IDLE_MODELS: Dict[Tuple[Any, ...], List[Any]] = {}
+"""
+What is loaded and not in use, by file: the module never frees a model, and one that is reopened
+whenever the BPU fails would fill the memory.
+"""
 
 
 def is_installed() -> bool:
@@ -82,22 +88,19 @@ class _HobotDnnBackend(Backend):
     def __init__(self, path: Path, module: Any) -> None:
         self._path = path
         self._module = module
-        # The module never frees a model: the one that is looked at goes to the first session.
-        self._spare = [self._load()]
-        model = self._spare[0]
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ModelError(
-                f"model '{path}' has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-                'expected one picture in and one list of class scores out')
-        height, width = _find_size(path, model.inputs[0].properties)
-        count = count_scores(path, model.outputs[0].properties.shape)
-        self.info = ModelInfo(str(model.name), height, width, count)
+        self._idle = _find_idle_models(path, module)
+        model = self._take_model()
+        self._idle.append(model)
+        self.info = _read_info(path, model)
 
     def open_session(self) -> Session:
-        return _HobotDnnSession(self._spare.pop() if self._spare else self._load(), self.info)
+        return _HobotDnnSession(self._take_model(), self._idle, self.info)
 
     def close(self) -> None:
-        self._spare.clear()
+        """Do nothing: the models are kept for the next time, see :data:`_IDLE_MODELS`."""
+
+    def _take_model(self) -> Any:
+        return self._idle.pop() if self._idle else self._load()
 
     def _load(self) -> Any:
         try:
@@ -111,10 +114,35 @@ class _HobotDnnBackend(Backend):
         return models[0]
 
 
+def _find_idle_models(path: Path, module: Any) -> List[Any]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelError(f"model '{path}' cannot be read: {error}") from None
+    key = module, path, status.st_ino, status.st_size, status.st_mtime_ns
+    return _IDLE_MODELS.setdefault(key, [])
+
+
+def _read_info(path: Path, model: Any) -> ModelInfo:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"model '{path}' has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+            'expected one picture in and one list of class scores out')
+    height, width = _find_size(path, model.inputs[0].properties)
+    count = count_scores(path, model.outputs[0].properties.shape)
+    return ModelInfo(str(model.name), height, width, count)
+
+
 class _HobotDnnSession(Session):
 
-    def __init__(self, model: Any, info: ModelInfo) -> None:
+    def __init__(self, model: Any, idle: List[Any], info: ModelInfo) -> None:
+        """
+        Take a model over.
+
+        :param idle: where it goes at the end.
+        """
         self._model = model
+        self._idle = idle
         self._score_count = info.score_count
         self._picture = np.zeros((info.height * 3 // 2, info.width), np.uint8)
         self._nv12 = Nv12.over(self._picture, info.height, info.width)
@@ -124,7 +152,6 @@ class _HobotDnnSession(Session):
         return self._nv12
 
     def run(self, timeout: float) -> Scores:
-        _check_safe(self._picture, self._nv12)
         try:
             output = self._model.forward(self._picture)[0]
             stored = np.asarray(output.buffer).reshape(-1)
@@ -136,16 +163,8 @@ class _HobotDnnSession(Session):
         return _dequantise(stored, output.properties)
 
     def close(self) -> None:
+        self._idle.append(self._model)
         self._model = None
-
-
-def _check_safe(picture: np.ndarray[Any, Any], nv12: Nv12) -> None:
-    """Refuse what the module would read beyond, or silently read wrong."""
-    expected = nv12.y.size + nv12.uv.size
-    if picture.dtype != np.uint8 or not picture.flags.c_contiguous or picture.size != expected:
-        raise BackendError(
-            f'the input of hobot_dnn is {picture.size} values of {picture.dtype}; expected '
-            f'{expected} contiguous bytes')
 
 
 def _find_size(path: Path, properties: Any) -> List[int]:

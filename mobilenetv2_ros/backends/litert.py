@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Dict
 
 from mobilenetv2_ros.backends.base import (
-    Backend, BackendError, BackendMissingError, check_input_size, ModelError, ModelInfo,
-    read_model_file, Session)
+    Backend, BackendError, BackendMissingError, check_input_size, count_scores, ModelError,
+    ModelInfo, read_model_file, Session)
 from mobilenetv2_ros.backends.rgb_input import (
     count_engine_threads, find_layout, Quantisation, read_normalisation, RgbInput, TensorLayout)
 from mobilenetv2_ros.nv12 import Nv12
@@ -100,13 +100,11 @@ class _LiteRtBackend(Backend):
 
     def _count_scores(self, interpreter: Any) -> int:
         outputs = interpreter.get_output_details()
-        shape = outputs[0]['shape'].tolist() if outputs else []
-        count = int(np.prod(shape))
-        if len(outputs) != 1 or count < 2 or max(shape) != count:
+        if len(outputs) != 1:
             raise ModelError(
-                f"model '{self._path}' has {len(outputs)} outputs, the first of shape {shape}; "
-                'expected one list of class scores')
-        return count
+                f"model '{self._path}' has {len(outputs)} outputs; expected one list of class "
+                'scores')
+        return count_scores(self._path, outputs[0]['shape'].tolist())
 
 
 class _LiteRtSession(Session):

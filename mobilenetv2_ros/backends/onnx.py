@@ -100,6 +100,9 @@ class _OnnxBackend(Backend):
         options.log_severity_level = 3
         # Idle engine threads must sleep: by default they spin and take the robot's cores.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        # Large models keep their weights in files beside them.
+        options.add_session_config_entry(
+            'session.model_external_initializers_file_folder_path', str(self._path.parent))
         try:
             return self._onnxruntime.InferenceSession(
                 self._content, options, providers=['CPUExecutionProvider'])

@@ -74,8 +74,7 @@ def open_backend(path: Path, kind: str = AUTO, session_count: int = 0) -> Opened
     :raises BackendError: the engine failed.
     """
     kinds = _find_kinds(path, kind)
-    if not path.is_file():
-        raise ModelError(f"model file '{path}' does not exist; set model_path to a model file")
+    _check_file(path)
     missing: List[str] = []
     for name in kinds:
         entry = _ENTRIES[name]
@@ -92,6 +91,18 @@ def can_open_bin() -> bool:
     """Tell whether an engine for the BPU is installed on this machine."""
     return any(import_module(entry.module).is_installed()
                for entry in _ENTRIES.values() if entry.suffix == '.bin')
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.stat() and path.is_file():
+            return
+        cause = 'is no file'
+    except (FileNotFoundError, NotADirectoryError):
+        cause = 'does not exist'
+    except (OSError, ValueError) as error:  # one that may not be entered, a name too long, a NUL
+        cause = f'cannot be read ({getattr(error, "strerror", error)})'
+    raise ModelError(f"model file '{path}' {cause}; set model_path to a model file")
 
 
 def _find_kinds(path: Path, kind: str) -> List[str]:

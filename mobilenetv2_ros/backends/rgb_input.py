@@ -62,13 +62,13 @@ def read_normalisation(model_path: Path) -> Optional[Normalisation]:
     :raises ModelError: it cannot be read or has other content.
     """
     path = Path(f'{model_path}.json')
-    if not path.exists():
-        return None
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         mean, std = (tuple(float(value) for value in content[key]) for key in ('mean', 'std'))
         if len(mean) != 3 or len(std) != 3 or not np.isfinite(mean + std).all() or min(std) <= 0:
             raise ValueError('mean and std need three finite values each, std above 0')
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"normalisation file '{path}' is unusable ({error}); "
