@@ -33,13 +33,14 @@ PACKAGE = 'mobilenetv2_ros'
 CHECKED = (PACKAGE, 'launch', 'test', 'dev', 'setup.py')
 
 ROS_FREE = tuple(f'{PACKAGE}/{name}' for name in (
-    'backends', 'classifier.py', 'compressed_image.py', 'cv_bridge_fallback.py', 'engine.py',
-    'image_message.py', 'labels.py', 'launch_arguments.py', 'nv12.py', 'overlay.py',
-    'parameters.py', 'pipeline.py', 'process_setup.py', 'ranking.py', 'recovery.py',
-    'resources.py', 'stop_signals.py',
-    'tools/classify_image.py', 'tools/download.py', 'tools/download_model.py', 'tools/encode.py',
-    'tools/evaluate.py', 'tools/free_domain.py', 'tools/labelled_pictures.py',
-    'tools/photo_classifier.py', 'tools/pictures.py', 'trouble_log.py'))
+    'backends', 'classifier.py', 'command_line.py', 'compressed_image.py',
+    'cv_bridge_fallback.py', 'engine.py', 'image_message.py', 'labels.py',
+    'launch_arguments.py', 'nv12.py', 'overlay.py', 'parameters.py', 'pipeline.py',
+    'process_setup.py', 'ranking.py', 'recovery.py', 'resources.py', 'stop_signals.py',
+    'tools/classify_image.py', 'tools/download.py', 'tools/download_model.py',
+    'tools/encode.py', 'tools/evaluate.py', 'tools/free_domain.py',
+    'tools/labelled_pictures.py', 'tools/photo_classifier.py', 'tools/pictures.py',
+    'trouble_log.py'))
 """What works without a ROS installation; folders include all that is in them."""
 
 STRICTLY_TYPED = (*ROS_FREE, 'test/emulated_libdnn/__init__.py')

@@ -41,7 +41,6 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.outputs import ClassifiedPicture, Outputs
 from mobilenetv2_ros.parameters import declare_parameters, find_refusal, replace_values
 from mobilenetv2_ros.pipeline import Pipeline
-from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.receiving import Receiver
 from mobilenetv2_ros.recovery import Recovery, Steps
 from mobilenetv2_ros.trouble_log import describe, TroubleLog
@@ -55,6 +54,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 _DIAGNOSTICS_PERIOD = 1.0
+
+
+class SubscriptionError(Exception):
+    """Pictures cannot be subscribed; the text says why."""
 
 
 class ClassifierNode(LifecycleNode):
@@ -94,46 +97,26 @@ class ClassifierNode(LifecycleNode):
         """Whether the node is to configure and activate itself."""
         return self._parameters_now.autostart
 
-    # Transitions. rclpy swallows what they raise, so each failure is told here.
+    # Transitions. rclpy swallows what they raise, so each failure is told here, whatever it is.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the model and tell which one it is."""
-        values = self._parameters_now
         try:
-            self._engine = Engine(
-                lambda: self._parameters_now.settings, values.model_path, values.labels_path,
-                values.backend, values.thread_count, self._is_cancelled)
-        except (BackendError, LabelError, ScoreRangeError) as error:
-            self.get_logger().error(f'cannot configure: {error}')
+            self._open()
+        except Exception as error:  # noqa: B902
+            self.get_logger().error(f'cannot configure: {_explain(error)}')
+            self._release()
             return TransitionCallbackReturn.FAILURE
-        self._outputs = Outputs(
-            self, self._engine, values.score_threshold, self._report_overlay)
-        self.get_logger().info(
-            f"model '{self._engine.model_path}' on {self._engine.backend.kind} with "
-            f'{len(self._engine.classifiers)} worker(s)')
-        if self._engine.backend.notice:
-            self.get_logger().warning(self._engine.backend.notice)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, then subscribe."""
         try:
-            engine = self._open_again()
-        except ENGINE_FAILURES as error:
-            self.get_logger().error(f'cannot activate: {error}')
-            return TransitionCallbackReturn.FAILURE
-        self._recorder = ActivityRecorder()
-        self._recovery = self._make_recovery(engine)
-        self._pipeline = Pipeline(self._make_works(engine), self._publish, self._report)
-        try:
-            self._input = self._subscribe()
-            self._receiver = Receiver(
-                self._input, self._pipeline.process, self._pipeline.fail, self._find_image_taker())
-        except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
-            self.get_logger().error(f"cannot subscribe 'image_raw': {error}")
+            self._start_classifying(self._open_again())
+        except Exception as error:  # noqa: B902
+            self.get_logger().error(f'cannot activate: {_explain(error)}')
             self._stop_classifying()
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"classifying '{self._input.topic_name}'")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -162,6 +145,30 @@ class ClassifierNode(LifecycleNode):
         super().destroy_node()
 
     # What the transitions are made of.
+
+    def _open(self) -> None:
+        values = self._parameters_now
+        self._engine = engine = Engine(
+            lambda: self._parameters_now.settings, values.model_path, values.labels_path,
+            values.backend, values.thread_count, self._is_cancelled)
+        self._outputs = Outputs(self, engine, values.score_threshold, self._report_overlay)
+        self.get_logger().info(
+            f"model '{engine.model_path}' on {engine.backend.kind} with "
+            f'{len(engine.classifiers)} worker(s)')
+        if engine.backend.notice:
+            self.get_logger().warning(engine.backend.notice)
+
+    def _start_classifying(self, engine: Engine) -> None:
+        self._recorder = ActivityRecorder()
+        self._recovery = self._make_recovery(engine)
+        self._pipeline = Pipeline(self._make_works(engine), self._publish, self._report)
+        try:
+            self._input = self._subscribe()
+            self._receiver = Receiver(
+                self._input, self._pipeline.process, self._pipeline.fail, self._find_image_taker())
+        except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
+            raise SubscriptionError(f"cannot subscribe 'image_raw': {error}") from error
+        self.get_logger().info(f"classifying '{self._input.topic_name}'")
 
     @property
     def subscriptions(self) -> Iterator[Subscription]:
@@ -257,7 +264,7 @@ class ClassifierNode(LifecycleNode):
             self._recovery.record_failure(describe(error))
 
     def _report_overlay(self, error: Exception) -> None:
-        self._troubles.report('overlay', f'overlay not drawn: {error}')
+        self._troubles.report('overlay', f'overlay not drawn: {describe(error)}')
 
     def _warn_of_mismatches(self, subscription: Subscription) -> None:
         for sentence in describe_mismatches(
@@ -319,8 +326,18 @@ class ClassifierNode(LifecycleNode):
             {one.name: one.value for one in changed}, is_configured=self._engine is not None)
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
-        self._parameters_now = replace_values(self._parameters_now, changed)
+        before, self._parameters_now = (
+            self._parameters_now, replace_values(self._parameters_now, changed))
+        threshold = self._parameters_now.score_threshold
+        if self._outputs is not None and threshold != before.score_threshold:
+            self._outputs.publish_label_info(threshold)
         return SetParametersResult(successful=True)
+
+
+def _explain(error: Exception) -> str:
+    """Return what an error says to the user; what no user was meant to see says what it is."""
+    is_meant = isinstance(error, (BackendError, LabelError, SubscriptionError))
+    return str(error) if is_meant else f'{type(error).__name__}: {error}'
 
 
 def _never_called(message: bytes) -> None:

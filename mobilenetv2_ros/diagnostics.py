@@ -58,8 +58,8 @@ class Activity(NamedTuple):
     :param total: counters since the node was activated.
     :param latencies: from arrival to result, in seconds.
     :param last_picture: the last one that was classified.
-    :param lost: pictures that the middleware dropped on the way, in that time.
-    :param total_lost: since the node was activated.
+    :param lost: pictures that the middleware dropped on the way, in that time, as far as is known.
+    :param total_lost: since the node was activated; None where it is not known.
     :param engine_failures: pictures that the engine failed on, in that time.
     :param last_failure: in words, empty if there was none in that time.
     """
@@ -70,7 +70,7 @@ class Activity(NamedTuple):
     latencies: List[float]
     last_picture: Optional[PictureInfo]
     lost: int
-    total_lost: int
+    total_lost: Optional[int]
     engine_failures: int
     last_failure: str
 
@@ -125,7 +125,8 @@ def tabulate(activity: Activity) -> Dict[str, str]:
         'input rate (Hz)': f'{recent.received / seconds:.1f}',
         'output rate (Hz)': f'{recent.published / seconds:.1f}',
         'received': str(total.received), 'published': str(total.published),
-        'lost in transport': str(activity.total_lost),
+        'lost in transport': (
+            'unknown' if activity.total_lost is None else str(activity.total_lost)),
         'dropped': str(total.dropped), 'failed': str(total.failed),
         'waiting in queue': str(total.waiting),
         'engine failures since last report': str(activity.engine_failures),
@@ -181,20 +182,22 @@ class ActivityRecorder:
             self._engine_failures += isinstance(error, ENGINE_FAILURES)
             self._last_failure = describe(error)
 
-    def take(self, counters: Counters, latencies: List[float], lost: int) -> Activity:
+    def take(
+            self, counters: Counters, latencies: List[float], lost: Optional[int]) -> Activity:
         """
         Return what happened since this was last called.
 
         :param counters: of the pipeline, now.
         :param latencies: of the results since then.
-        :param lost: pictures that the middleware dropped, since the node was activated.
+        :param lost: pictures that the middleware dropped, since the node was activated; None where
+            that is not known.
         """
-        now = time.monotonic()
+        now, known = time.monotonic(), lost or 0
         with self._lock:
             activity = Activity(
                 max(1e-3, now - self._since), counters.since(self._counters), counters, latencies,
-                self._last_picture, lost - self._lost, lost, self._engine_failures,
+                self._last_picture, known - self._lost, lost, self._engine_failures,
                 self._last_failure)
             self._engine_failures, self._last_failure = 0, ''
-        self._since, self._counters, self._lost = now, counters, lost
+        self._since, self._counters, self._lost = now, counters, known
         return activity

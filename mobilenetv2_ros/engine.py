@@ -24,6 +24,7 @@ from mobilenetv2_ros.backends.base import BackendError, ModelError, Session
 from mobilenetv2_ros.backends.registry import AUTO, can_open_bin, open_backend
 from mobilenetv2_ros.classifier import Classifier, probe, ScoreMeaning, Settings
 from mobilenetv2_ros.labels import Labels, read_labels
+from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.resources import find_labels, find_model
 
 
@@ -78,7 +79,6 @@ class Engine:
 
         :raises BackendError: the model cannot be opened, does not work, or gives other scores than
             before.
-        :raises ScoreRangeError: it gives NaN or infinite scores.
         """
         with suppress(BackendError):  # what cannot be freed must not keep the rest from working
             self.close()
@@ -111,7 +111,11 @@ class Engine:
 
     def _probe(self, session: Session) -> ScoreMeaning:
         """Try the model; what its scores mean is found out once, when the engine is sound."""
-        meaning = probe(self.backend, session, self.labels, self._settings().inference_timeout)
+        try:
+            meaning = probe(
+                self.backend, session, self.labels, self._settings().inference_timeout)
+        except ScoreRangeError as error:
+            raise ModelError(f"model '{self.model_path}' is unusable: {error}") from None
         if self._meaning is None:
             self._meaning = meaning
         if meaning != self._meaning:

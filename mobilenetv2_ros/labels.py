@@ -26,7 +26,7 @@ from collections import Counter
 import json
 from pathlib import Path
 import re
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence
 
 _WORDNET_LINE = re.compile(r'(n\d{8})\s+(.+)')
 _MAX_CLASSES = 65536
@@ -56,10 +56,10 @@ def read_labels(path: Path) -> Labels:
     :raises LabelError: it is missing, of another format, or without classes.
     """
     try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding='utf-8-sig')  # some editors begin a file with a mark
+    except (OSError, ValueError) as error:
         raise LabelError(f"label file '{path}' cannot be read: {error}") from None
-    entries = _parse_json(path, text) if path.suffix == '.json' else _parse_text(text)
+    entries = _parse_json(path, text) if path.suffix.lower() == '.json' else _parse_text(text)
     if not 0 < len(entries) <= _MAX_CLASSES:
         raise LabelError(
             f"label file '{path}' has {len(entries)} classes; expected 1 to {_MAX_CLASSES}, "
@@ -67,7 +67,9 @@ def read_labels(path: Path) -> Labels:
     matches = [_WORDNET_LINE.fullmatch(entry) for entry in entries]
     names = [match[2] if match else entry for match, entry in zip(matches, entries)]
     wordnet_ids = [match[1] for match in matches if match]
-    return Labels(unique_names(names), wordnet_ids if len(wordnet_ids) == len(names) else [])
+    names = unique_names(names)
+    _check_names(path, names)
+    return Labels(names, wordnet_ids if len(wordnet_ids) == len(names) else [])
 
 
 def unique_names(synonyms: Sequence[str]) -> List[str]:
@@ -75,18 +77,30 @@ def unique_names(synonyms: Sequence[str]) -> List[str]:
     Choose for each class the shortest name that no other class has.
 
     ImageNet has two classes "crane" and two whose first name is "maillot". Where first names
-    are shared, all synonyms are used, and where these are shared too, the index is added.
+    are shared, all synonyms are used, and where these are shared too, the index is added, if need
+    be more than once.
 
     :param synonyms: by class index, names separated by commas.
     """
     names = [entry.split(',')[0].strip() for entry in synonyms]
-    longer_names: Tuple[Callable[[int], str], ...] = (
-        lambda index: synonyms[index].strip(),
-        lambda index: f'{synonyms[index].strip()} ({index})')
-    for longer in longer_names:
-        uses = Counter(names)
-        names = [longer(index) if uses[name] > 1 else name for index, name in enumerate(names)]
+    names = _lengthen(names, [entry.strip() for entry in synonyms])
+    while len(set(names)) < len(names):
+        names = _lengthen(names, [f'{name} ({index})' for index, name in enumerate(names)])
     return names
+
+
+def _lengthen(names: Sequence[str], longer: Sequence[str]) -> List[str]:
+    """Take the longer one of each name that is there more than once."""
+    uses = Counter(names)
+    return [other if uses[name] > 1 else name for name, other in zip(names, longer)]
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        # JSON can express halves of characters, which UTF-8, and so ROS, cannot.
+        is_text = name.encode(errors='replace').decode() == name
+        if not name.strip() or not is_text:
+            raise LabelError(f"label file '{path}' has no usable name for class {index}: {name!r}")
 
 
 def _parse_text(text: str) -> List[str]:

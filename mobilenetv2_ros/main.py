@@ -17,39 +17,60 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import threading
 from typing import List, Optional, TYPE_CHECKING
 
+from mobilenetv2_ros.command_line import check_command_line
 from mobilenetv2_ros.stop_signals import call_on_stop_signal, hold_stop_signals
 
 if TYPE_CHECKING:
     from mobilenetv2_ros.classifier_node import ClassifierNode
+
+_PROGRAM = 'classifier_node'
+_DESCRIPTION = 'Classify the pictures of a ROS 2 topic.'
 
 
 def main(args: Optional[List[str]] = None) -> int:
     """
     Run the node until a signal ends it.
 
-    :param args: command line, by default that of the process.
+    :param args: command line without the program's name, by default that of the process.
     :returns: exit code, 0 after SIGINT, SIGTERM or SIGHUP, 1 if the node could not start.
     """
     hold_stop_signals()
     # Only now, with signals held, what takes its time to import.
     import rclpy
     from rclpy.signals import SignalHandlerOptions
+    from rclpy.utilities import remove_ros_args
 
     from mobilenetv2_ros.process_setup import set_up_process
 
     set_up_process()
+    command_line = sys.argv if args is None else [_PROGRAM, *args]
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
         return _fail(
             f'ROS cannot be initialized; check the ROS arguments and ROS_LOG_DIR: {error}')
     try:
+        check_command_line(
+            _PROGRAM, _DESCRIPTION, _describe_parameters(), remove_ros_args(command_line)[1:])
         return _run()
     finally:
         rclpy.try_shutdown()
+
+
+def _describe_parameters() -> str:
+    from mobilenetv2_ros.parameters import PARAMETERS
+
+    lines = ['ROS parameters, each given as -p NAME:=VALUE after --ros-args:']
+    for row in PARAMETERS:
+        default = f'{row.default}'.lower() if isinstance(row.default, bool) else repr(row.default)
+        lines += textwrap.wrap(
+            f'{row.name}: {row.help} ({default})', 95, initial_indent='  ',
+            subsequent_indent='      ', break_on_hyphens=False)
+    return '\n'.join([*lines, '', 'example:', f'  {_PROGRAM} --ros-args -p top_k:=3'])
 
 
 def _run() -> int:
@@ -96,7 +117,7 @@ def _bring_up(node: ClassifierNode) -> bool:
 
 
 def _fail(sentence: str) -> int:
-    print(f'classifier_node: {sentence}', file=sys.stderr)
+    print(f'{_PROGRAM}: {sentence}', file=sys.stderr)
     return 1
 
 

@@ -62,9 +62,17 @@ class Outputs:
         self._vision_info = node.create_publisher(VisionInfo, '~/vision_info', latched)
         self._overlay = node.create_publisher(Image, '~/overlay', 1)
         self._drawing = OverlayThread(self._publish_overlay, self._is_watched, report)
-        now = node.get_clock().now().to_msg()
+        self._vision_info.publish(make_vision_info(node.get_clock().now().to_msg(), engine))
+        self.publish_label_info(threshold)
+
+    def publish_label_info(self, threshold: float) -> None:
+        """
+        Tell what the classes are called, and from which score on they are told.
+
+        :param threshold: score_threshold.
+        """
+        now = self._node.get_clock().now().to_msg()
         self._label_info.publish(make_label_info(now, self._names, threshold))
-        self._vision_info.publish(make_vision_info(now, engine))
 
     def publish(self, result: ClassifiedPicture, class_id_format: str) -> None:
         """

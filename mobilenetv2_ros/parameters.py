@@ -66,7 +66,8 @@ PARAMETERS: Tuple[ParameterRow, ...] = (
         choices=BACKENDS),
     ParameterRow(
         'thread_count', 0,
-        'Workers, that is frames in flight. 0: 4 on the BPU, 1 on the CPU.', limits=(0, 16)),
+        'Workers, that is frames in flight. 0: 4 on the BPU (2 with hobot_dnn), 1 on the CPU.',
+        limits=(0, 16)),
     ParameterRow(
         'image_transport', 'raw',
         'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage (JPEG, PNG) '

@@ -122,8 +122,8 @@ class Receiver:
         self._stopped = False
         self._last_numbers: Dict[bytes, int] = {}
         self._untaken = 0
-        self.lost = 0
-        """Messages that the middleware dropped; unknown for bytes before Kilted."""
+        self.lost: Optional[int] = None
+        """Messages that the middleware dropped; None as long as none that came bore a number."""
         self._thread = threading.Thread(target=self._run, name='receiver', daemon=True)
         self._thread.start()
 
@@ -194,6 +194,7 @@ class Receiver:
         if number is None:
             return
         last = self._last_numbers.pop(taken.source, number - 1)
+        self.lost = self.lost or 0
         self._last_numbers[taken.source] = number  # behind those that have been silent for longer
         if len(self._last_numbers) > _PUBLISHERS_KNOWN:
             del self._last_numbers[next(iter(self._last_numbers))]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 VENDOR_MODEL = Path('/opt/hobot/model/x5/basic/mobilenetv2_224x224_nv12.bin')
 """Where RDK OS has the vendor's model."""
@@ -41,8 +41,8 @@ def share_folder() -> Path:
 
 
 def download_folder() -> Path:
-    """Find the folder that models are downloaded to; it may not exist."""
-    base = os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share'
+    """Find the folder that models are downloaded to; not absolute for a user without a home."""
+    base = os.environ.get('XDG_DATA_HOME') or os.path.expanduser('~/.local/share')
     return Path(base) / 'mobilenetv2_ros'
 
 
@@ -52,7 +52,7 @@ def find_labels(labels_path: str) -> Path:
 
     :param labels_path: as the user gave it; empty for ImageNet's, which comes with the package.
     """
-    return Path(labels_path).expanduser() if labels_path else share_folder() / BUNDLED_LABELS
+    return _expand(labels_path) if labels_path else share_folder() / BUNDLED_LABELS
 
 
 def find_model(model_path: str, has_bpu: bool) -> Path:
@@ -65,13 +65,19 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     :param has_bpu: whether ``.bin`` models can be opened on this machine.
     """
     if model_path:
-        return Path(model_path).expanduser()
-    candidates: List[Optional[Path]] = []
+        return _expand(model_path)
+    candidates: List[Path] = []
     if has_bpu:
         candidates += [download_folder() / VENDOR_MODEL.name, VENDOR_MODEL]
     candidates += [download_folder() / 'mobilenet_v2_1.0_224_quant.tflite']
-    found = (path for path in candidates if path and path.is_file())
+    # Unlike Path.is_file() this does not raise for a folder that this user may not enter.
+    found = (path for path in candidates if os.path.isfile(path))
     return next(found, share_folder() / BUNDLED_MODEL)
+
+
+def _expand(path: str) -> Path:
+    """Put the user's home in place of ``~``; one of an unknown user stays and will not exist."""
+    return Path(os.path.expanduser(path))
 
 
 def large_image_environment() -> Dict[str, str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 from typing import Any, Dict, Tuple
@@ -158,6 +159,20 @@ def test_the_node_takes_turns_with_a_usual_and_a_bare_one(start_python: StartPyt
     for name in ('node', 'usual node'):
         assert figures[name]['latency_p50'] > 1.42  # what the emulated BPU takes for a picture
     assert figures['node']['failed'] == 0
+
+
+def test_a_node_that_does_not_start_ends_it_at_once(
+        start_python: StartPython, tmp_path: Path) -> None:
+    pytest.importorskip('rclpy', reason='ROS is not installed')
+    torn = tmp_path / 'torn.tflite'
+    torn.write_bytes(b'no model')
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.benchmark', 'node', '--model', str(torn), '--seconds', '1000')
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, '')
+    assert "torn.tflite' is no usable TensorFlow Lite model" in errors
+    assert 'benchmark: the node ended with code 1; see its message above' in errors
+    assert 'Traceback' not in errors
 
 
 def test_the_conversion_is_compared(start_python: StartPython) -> None:

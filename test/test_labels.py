@@ -73,6 +73,12 @@ def test_json_list(tmp_path: Path) -> None:
     assert read_labels(path).names == ['tench', 'cock']
 
 
+def test_marks_at_the_beginning_and_endings_in_capitals(tmp_path: Path) -> None:
+    assert read_labels(write(tmp_path, 'a.txt', b'\xef\xbb\xbftench\ncock')).names == [
+        'tench', 'cock']
+    assert read_labels(write(tmp_path, 'A.JSON', ['tench', 'cock'])).names == ['tench', 'cock']
+
+
 def test_json_object_in_any_order(tmp_path: Path) -> None:
     assert read_labels(write(tmp_path, 'a.json', {'1': 'b', '0': 'a'})).names == ['a', 'b']
 
@@ -85,6 +91,9 @@ def test_json_object_in_any_order(tmp_path: Path) -> None:
     ('a.json', '[' * 100000, 'is not valid JSON'), ('a.json', '3', 'holds neither a list'),
     ('a.json', [1, 2], 'holds neither a list'), ('a.json', ['a', None], 'holds neither a list'),
     ('a.json', {'0': 'a', '2': 'b'}, "has no class '1'"),
+    ('a.json', ['a', '\ud800'], "no usable name for class 1: '\\ud800'"),
+    ('a.json', ['a', ' '], "no usable name for class 1: ''"),
+    ('a.txt', 'a\n, b', "no usable name for class 1: ''"),
     ('a.json', {'0': ['a']}, 'holds neither a list'), ('a.json', [], 'has 0 classes')])
 def test_unusable_files(tmp_path: Path, name: str, content: object, sentence: str) -> None:
     path = write(tmp_path, name, content)
@@ -102,6 +111,8 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_names_grow_until_they_are_unique() -> None:
     assert unique_names(['crane', 'crane, machine', 'tench, Tinca tinca', 'a, b', 'a, b']) == [
         'crane', 'crane, machine', 'tench', 'a, b (3)', 'a, b (4)']
+    assert unique_names(['crane', 'crane', 'crane (0)']) == [
+        'crane (0) (0)', 'crane (1)', 'crane (0) (2)']
 
 
 @given(strategies.lists(strategies.text('ab, ()01', max_size=6), max_size=12))

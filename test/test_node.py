@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from pathlib import Path
 import signal
+import subprocess
+import sys
 import time
 from typing import Any, Callable, Dict, List
 
@@ -218,6 +220,10 @@ def write(path: Path, content: bytes) -> Path:
     (lambda folder: {'model_path': write(folder / 'a.tflite', b'')}, "a.tflite' is no"),
     (lambda folder: {'model_path': write(folder / 'a.pt', b'x')}, "a.pt' is of no known type"),
     (lambda folder: {'model_path': folder}, 'is of no known type'),
+    (lambda folder: {'model_path': '~nosuchuser/m.tflite'},
+     "model file '~nosuchuser/m.tflite' does not exist"),
+    (lambda folder: {'model_path': f'/{"m" * 300}.tflite'}, 'cannot be read (File name too long)'),
+    (lambda folder: {'labels_path': '/' + 'l' * 300}, 'cannot be read'),
     (lambda folder: {'backend': 'onnx'}, "backend 'onnx' opens .onnx files"),
     (lambda folder: {'labels_path': '/missing.txt'}, "label file '/missing.txt' cannot be read"),
     (lambda folder: {'labels_path': write(folder / 'a.txt', b'cat\ndog\n')},
@@ -301,6 +307,21 @@ def test_signals_end_it_while_it_starts(
     node.send(number)
     node.send(number)
     node.check_clean_end()
+
+
+def test_what_is_no_ros_argument_is_refused(start_node: NodeStarter) -> None:
+    """As where ``--ros-args -p`` was forgotten."""
+    node = start_node.run('-m', 'mobilenetv2_ros.main', '--top-k', '3', 'top_k:=3')
+    assert node.wait() == 2
+    assert 'unrecognized arguments: --top-k 3 top_k:=3' in node.text
+
+
+def test_help_names_every_parameter() -> None:
+    shown = subprocess.run(
+        [sys.executable, '-m', 'mobilenetv2_ros.main', '--help', '--ros-args', '-p', 'top_k:=3'],
+        stdout=subprocess.PIPE, text=True, timeout=60, check=True, cwd=CHECKOUT).stdout
+    assert all(f'  {row.name}: {row.help[:30]}' in shown for row in PARAMETERS)
+    assert max(map(len, shown.splitlines())) <= 100
 
 
 def test_started_with_nohup_it_outlives_its_terminal(start_node: NodeStarter, peer: Peer) -> None:

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from conftest import TinyModel
 from mobilenetv2_ros.backends.base import BackendError
@@ -128,6 +128,13 @@ def test_values() -> None:
     assert values['latency p50 (ms)'] == '10.00'
     assert float(values['latency p99 (ms)']) > 10
     assert values['last failure'] == 'none since last report'
+
+
+@pytest.mark.parametrize('lost, shown', [(None, 'unknown'), (0, '0'), (3, '3')])
+def test_what_is_not_counted_is_not_said_to_be_0(lost: Optional[int], shown: str) -> None:
+    activity = ActivityRecorder().take(NO_COUNTERS, [], lost)
+    assert activity.lost == (lost or 0)
+    assert tabulate(activity)['lost in transport'] == shown
 
 
 def test_before_the_first_picture_there_is_nothing_to_measure() -> None:

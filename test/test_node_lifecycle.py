@@ -24,6 +24,12 @@ import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from lifecycle_msgs.msg import TransitionEvent  # noqa: E402, I100
+from mobilenetv2_ros import classifier_node  # noqa: E402
+from mobilenetv2_ros.classifier_node import ClassifierNode  # noqa: E402
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from ros_peer import make_image, Peer  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
@@ -122,6 +128,31 @@ def test_after_a_failed_activate_it_can_be_cleaned_up(
         assert peer.state() == 'inactive'
         node.wait_for_line("cannot subscribe 'image_raw'", times)
     peer.change_states('cleanup', 'configure', 'cleanup')
+
+
+def test_whatever_goes_wrong_is_told_and_leaves_nothing(
+        own_domain: None, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str]) -> None:
+    """Also what nobody has thought of: rclpy swallows it."""
+    def fail(*_: object) -> None:
+        raise KeyError('no such thing')
+
+    context = Context()
+    rclpy.init(args=[], context=context)
+    node = ClassifierNode(context=context, parameter_overrides=[
+        Parameter(name, value=str(value)) for name, value in tiny_model.parameters.items()])
+    try:
+        for module_name, trigger, state in (
+                ('Outputs', node.trigger_configure, 'configure'),
+                ('Pipeline', node.trigger_activate, 'activate')):
+            with monkeypatch.context() as patch:
+                patch.setattr(classifier_node, module_name, fail)
+                assert trigger() == TransitionCallbackReturn.FAILURE
+            assert f"cannot {state}: KeyError: 'no such thing'" in capfd.readouterr().err
+            assert trigger() == TransitionCallbackReturn.SUCCESS
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
 
 
 def test_transitions_that_do_not_fit_are_refused(

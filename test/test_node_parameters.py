@@ -28,8 +28,10 @@ from node_process import BUNDLED_MODEL, CHECKOUT, NodeStarter, RELIABLE
 import numpy as np
 import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
-from ros_peer import class_ids, make_compressed, make_image, Peer  # noqa: E402, I100
+from ros_peer import (  # noqa: E402, I100
+    class_ids, LATCHED, make_compressed, make_image, Peer)
 from sensor_msgs.msg import Image  # noqa: E402
+from vision_msgs.msg import LabelInfo  # noqa: E402
 import yaml  # noqa: E402, I100
 
 ROWS = {row.name: row for row in PARAMETERS}
@@ -65,6 +67,9 @@ def test_score_threshold(start_node: NodeStarter, peer: Peer, coffee: Image) -> 
     for threshold in (all_scores[0], all_scores[3], 1.0, 0.0):
         assert peer.set_parameter('score_threshold', threshold) == ''
         assert scores(peer, coffee) == [one for one in all_scores if one >= threshold]
+        # Latched: who subscribes late is told the one in force too.
+        label_info = peer.receive(LabelInfo, '/mobilenetv2/label_info', LATCHED)
+        assert label_info.threshold == pytest.approx(threshold)
 
 
 def test_class_id_format(start_node: NodeStarter, peer: Peer, coffee: Image) -> None:

@@ -68,7 +68,8 @@ def make_picture(width: int = 8, height: int = 8, encoding: str = 'bgr8') -> Ima
 def last_counts(reports: List[DiagnosticArray]) -> Dict[str, int]:
     """Return the counters of pictures in the last report that has them."""
     names = {'received', 'published', 'dropped', 'failed', 'lost in transport'}
-    found = [{one.key: int(one.value) for one in report.status[0].values if one.key in names}
+    found = [{one.key: int(one.value) for one in report.status[0].values
+              if one.key in names and one.value != 'unknown'}
              for report in reports]
     return next((counts for counts in reversed(found) if counts), {})
 

@@ -119,7 +119,5 @@ def test_telling_probabilities_from_logits() -> None:
         assert not look_like_probabilities(logits)
         assert look_like_probabilities(probabilities)
         # As an output of 8 bits holds them: scale 1/256, small ones lost.
-        if probabilities.max() > 0.1:
-            assert look_like_probabilities(np.round(probabilities * 256) * np.float32(2**-8))
-    assert not look_like_probabilities(np.zeros(1000, np.float32))
+        assert look_like_probabilities(np.round(probabilities * 256) * np.float32(2**-8))
     assert look_like_probabilities(scores(1, 0, 0))

@@ -55,6 +55,7 @@ def test_named_files_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
     for has_bpu in (False, True):
         assert resources.find_model('~/m.onnx', has_bpu) == Path('/home/somebody/m.onnx')
         assert resources.find_model('missing.bin', has_bpu) == Path('missing.bin')
+        assert resources.find_model('~nosuchuser/m.bin', has_bpu) == Path('~nosuchuser/m.bin')
     assert resources.find_labels('~/l.txt') == Path('/home/somebody/l.txt')
 
 

@@ -30,7 +30,8 @@ class _Entry(NamedTuple):
     A row of the table.
 
     :param suffix: of the model files that the engine opens.
-    :param module: has ``open_model(path: Path, session_count: int) -> Backend``.
+    :param module: has ``open_model(path: Path, session_count: int) -> Backend`` and, for ``.bin``
+        files, ``is_installed() -> bool``.
     :param session_count: frames in flight where the user does not say.
     """
 

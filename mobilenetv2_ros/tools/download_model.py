@@ -143,8 +143,11 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
     """
     Keep a second process out: two would write the same file.
 
-    :raises DownloadError: one is at work already.
+    :raises DownloadError: one is at work already, or this user has no such folder.
     """
+    if not folder.is_absolute():
+        raise DownloadError(
+            f"the model would go to '{folder}', which is not absolute; set HOME or XDG_DATA_HOME")
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:

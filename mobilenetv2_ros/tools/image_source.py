@@ -16,10 +16,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import List, Optional
 
+from mobilenetv2_ros.command_line import check_command_line
 from mobilenetv2_ros.stop_signals import call_on_stop_signal, hold_stop_signals
 
 _DESCRIPTION = 'Publish pictures from files, a folder, a video or a camera as a ROS 2 topic.'
@@ -62,18 +62,12 @@ def main(args: Optional[List[str]] = None) -> int:
     except RuntimeError as error:
         return _fail(f'ROS arguments are not usable: {error}')
     try:
-        _parse_arguments(remove_ros_args(command_line)[1:])
+        check_command_line(
+            'image_source', _DESCRIPTION, _HELP, remove_ros_args(command_line)[1:])
         set_up_process()
         return _run()
     finally:
         rclpy.try_shutdown()
-
-
-def _parse_arguments(arguments: List[str]) -> None:
-    """Answer ``--help`` and refuse everything else: all settings are ROS parameters."""
-    argparse.ArgumentParser(
-        prog='image_source', description=_DESCRIPTION, epilog=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
 
 
 def _run() -> int:

@@ -39,6 +39,7 @@ import numpy as np
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification
 
@@ -201,9 +202,9 @@ class LoadGenerator:
         latencies = np.array(self._latencies or [0]) * 1e-6
         results = len(self._latencies)
         counted = {
-            name: int(self._counters[name]) - int(before.get(name, 0))
+            name: int(self._counters[name]) - int(before[name])
             for name in ('received', 'lost in transport', 'dropped', 'failed')
-            if name in self._counters}
+            if all(one.get(name, '').isdigit() for one in (before, self._counters))}
         return {
             'published': published, 'published_per_s': published / took, 'results': results,
             'fps': results / took, 'out_of_order': self._out_of_order, **counted,
@@ -231,10 +232,12 @@ def main(arguments: List[str]) -> None:
         parser.add_argument(name, type=kind)
     load = Load(**vars(parser.parse_args(arguments)))
     set_up_process()
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     generator = LoadGenerator(load)
     try:
         print(json.dumps(generator.run()))
+    except KeyboardInterrupt:  # the node has ended
+        pass
     finally:
         generator.close()
         rclpy.try_shutdown()

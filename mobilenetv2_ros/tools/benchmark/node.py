@@ -33,6 +33,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError
@@ -43,6 +44,9 @@ from mobilenetv2_ros.tools.free_domain import find_free_domain
 import numpy as np
 
 _PACKAGE = 'mobilenetv2_ros'
+_PATIENCE = 90.0
+"""Seconds that all but the measurement may take: starting, connecting, warming up."""
+
 _FIGURES: Tuple[Tuple[str, str], ...] = (
     ('possible_load_per_s', 'possible load/s'), ('published_per_s', 'published/s'),
     ('fps', 'results/s'), ('received', 'received'),
@@ -108,22 +112,41 @@ def _measure_cameras(
 def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
     environment = _make_environment(options.default_transport)
     width, height = options.size
-    with _running(command, environment) as process:
-        load = subprocess.run(
+    with _running(command, environment, subprocess.DEVNULL) as node, _running(
             [sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.load', options.encoding,
-             str(width), str(height), str(options.rate), str(options.seconds), str(process.pid)],
-            env=environment, stdout=subprocess.PIPE, timeout=options.seconds + 90, check=False)
-    report: Dict[str, Any] = json.loads(load.stdout or b'{}')
-    if not report:
-        raise BackendError('the node gave no results; see its messages above')
+             str(width), str(height), str(options.rate), str(options.seconds), str(node.pid)],
+            environment, subprocess.PIPE) as load:
+        report: Dict[str, Any] = json.loads(_wait_for_output(load, node, options.seconds))
     report.update({f'latency_{name}': value for name, value in report.pop('latency_ms').items()})
     return report
 
 
+def _wait_for_output(load: Any, node: Any, seconds: float) -> bytes:
+    """
+    Wait until the load generator has ended.
+
+    :param seconds: that it measures.
+    :raises BackendError: the node has ended, or gives no results.
+    """
+    deadline = time.monotonic() + seconds + _PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            output: bytes = load.communicate(timeout=0.2)[0]
+        except subprocess.TimeoutExpired:
+            if node.poll() is not None:
+                raise BackendError(
+                    f'the node ended with code {node.returncode}; see its message above') from None
+            continue
+        if output:
+            return output
+        break
+    raise BackendError('the node gave no results; see the messages above')
+
+
 @contextmanager
-def _running(command: List[str], environment: Dict[str, str]) -> Iterator[Any]:
+def _running(command: List[str], environment: Dict[str, str], output: int) -> Iterator[Any]:
     """Run a process for the time of a with block; it gets Ctrl-C at the end."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=output)
     try:
         yield process
     finally:

@@ -1,0 +1,33 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The command line of programs whose settings are all ROS parameters."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Sequence
+
+
+def check_command_line(
+        program: str, description: str, details: str, arguments: Sequence[str]) -> None:
+    """
+    Answer ``--help`` and refuse everything else, both by ending the process.
+
+    :param details: text of the help, kept as it is.
+    :param arguments: without the name of the program and those of ROS.
+    """
+    argparse.ArgumentParser(
+        prog=program, description=description, epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
