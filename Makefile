@@ -15,7 +15,13 @@
 # For machines without a ROS installation: every target makes the virtual environment it needs.
 # With ROS 2 installed, colcon builds and tests this package as any other.
 
-ROS_DISTRO ?= kilted
+# One that a sourced ROS installation has set says nothing about what can be installed here.
+ifneq ($(origin ROS_DISTRO),command line)
+ROS_DISTRO := kilted
+endif
+ifeq ($(wildcard dev/requirements-$(ROS_DISTRO).txt),)
+$(error ROS_DISTRO '$(ROS_DISTRO)' cannot be installed without ROS; expected kilted or jazzy)
+endif
 ifeq ($(ROS_DISTRO),kilted)
 VENV := .venv
 else

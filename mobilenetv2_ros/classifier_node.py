@@ -30,7 +30,7 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.classifier import Classifier
 from mobilenetv2_ros.compressed_image import decode_compressed
 from mobilenetv2_ros.diagnostics import (
-    ActivityRecorder, ENGINE_FAILURES, judge, make_status, tabulate)
+    ActivityRecorder, ENGINE_FAILURES, judge, make_status, tabulate, VerdictLog)
 from mobilenetv2_ros.engine import Engine
 from mobilenetv2_ros.image_message import ImageView, parse_compressed_image
 from mobilenetv2_ros.image_taking import (
@@ -84,6 +84,7 @@ class ClassifierNode(LifecycleNode):
         self._recovery: Optional[Recovery] = None
         self._is_ending = is_ending
         self._recorder = ActivityRecorder()
+        self._verdicts = self._make_verdict_log()
         self._parameters_now = declare_parameters(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Steady: a simulation that is paused must not look like a node that died.
@@ -154,12 +155,14 @@ class ClassifierNode(LifecycleNode):
         self._outputs = Outputs(self, engine, values.score_threshold, self._report_overlay)
         self.get_logger().info(
             f"model '{engine.model_path}' on {engine.backend.kind} with "
-            f'{len(engine.classifiers)} worker(s)')
+            f'{len(engine.classifiers)} worker(s)'
+            + (', its first class taken for the background' if engine.has_background else ''))
         if engine.backend.notice:
             self.get_logger().warning(engine.backend.notice)
 
     def _start_classifying(self, engine: Engine) -> None:
         self._recorder = ActivityRecorder()
+        self._verdicts = self._make_verdict_log()
         self._recovery = self._make_recovery(engine)
         self._pipeline = Pipeline(self._make_works(engine), self._publish, self._report)
         try:
@@ -223,6 +226,9 @@ class ClassifierNode(LifecycleNode):
             Steps(suspend, engine.reopen, resume, lambda: self._close(engine)),
             self.get_logger().error, self.get_logger().info)
 
+    def _make_verdict_log(self) -> VerdictLog:
+        return VerdictLog(self.get_logger().warning, self.get_logger().info)
+
     def _is_cancelled(self) -> bool:
         recovery = self._recovery
         return self._is_ending() or recovery is not None and recovery.wants_workers_back
@@ -268,7 +274,7 @@ class ClassifierNode(LifecycleNode):
 
     def _warn_of_mismatches(self, subscription: Subscription) -> None:
         for sentence in describe_mismatches(
-                self, subscription.topic_name, subscription.qos_profile):
+                self, subscription.topic_name, subscription.msg_type, subscription.qos_profile):
             self._troubles.report(sentence, sentence)
 
     def _publish_diagnostics(self) -> None:
@@ -288,6 +294,7 @@ class ClassifierNode(LifecycleNode):
                 activity, topic, self.count_publishers(topic), self._recovery.outage)
             values.update(tabulate(activity))
             values['reopenings of the engine'] = str(self._recovery.reopenings)
+            self._verdicts.add(level, message)
         status = make_status(self.get_fully_qualified_name(), level, message, values)
         self._diagnostics.publish(DiagnosticArray(
             header=Header(stamp=self.get_clock().now().to_msg()), status=[status]))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from mobilenetv2_ros.backends.base import BackendError
@@ -33,6 +33,9 @@ _SILENT_SECONDS = 2.0
 
 _DROPPED_PART = 0.1
 """What may be dropped without a warning; a loaded machine misses a frame now and then."""
+
+_LASTING_REPORTS = 5
+"""So many bad reports in a row are no passing trouble."""
 
 NO_COUNTERS = Counters(0, 0, 0, 0, 0, None)
 
@@ -201,3 +204,29 @@ class ActivityRecorder:
             self._engine_failures, self._last_failure = 0, ''
         self._since, self._counters, self._lost = now, counters, known
         return activity
+
+
+class VerdictLog:
+    """Tell of trouble that lasts, once, and of its end: not everybody looks at diagnostics."""
+
+    def __init__(self, warn: Callable[[str], object], tell: Callable[[str], object]) -> None:
+        """
+        Start with all well.
+
+        :param warn: takes the line of a trouble.
+        :param tell: takes the line of its end.
+        """
+        self._warn = warn
+        self._tell = tell
+        self._bad_reports = 0
+
+    def add(self, level: bytes, message: str) -> None:
+        """Take the verdict of the next report."""
+        if level != DiagnosticStatus.OK:
+            self._bad_reports += 1
+            if self._bad_reports == _LASTING_REPORTS:
+                self._warn(message)
+            return
+        if self._bad_reports >= _LASTING_REPORTS:
+            self._tell(f'all is well again: {message}')
+        self._bad_reports = 0

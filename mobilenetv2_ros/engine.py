@@ -70,6 +70,11 @@ class Engine:
         """Whether the classifiers can be used."""
         return self._is_open
 
+    @property
+    def has_background(self) -> bool:
+        """Whether the model gives one score more than there are labels, for none of them."""
+        return self._meaning is not None and self._meaning.has_background
+
     def reopen(self) -> None:
         """
         Close the model and open its file again, with the same engine and the same labels.

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Quality of service of the image subscription, and what to say when a publisher's differs."""
+"""Quality of service of the image subscription, and what to say of publishers that do not fit."""
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, List, Type
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
@@ -60,19 +60,32 @@ def make_sensor_qos() -> QoSProfile:
         durability=DurabilityPolicy.VOLATILE)
 
 
-def describe_mismatches(node: Node, topic: str, qos: QoSProfile) -> List[str]:
+def describe_mismatches(
+        node: Node, topic: str, message_type: Type[Any], qos: QoSProfile) -> List[str]:
     """
     Find the publishers on a topic that cannot reach a subscription.
 
     :param topic: the full name, remapped.
-    :param qos: that of the subscription.
+    :param message_type: that of the subscription, like ``qos``.
     :returns: a sentence for each, with what to set.
     """
-    return [_describe(info, topic, qos) for info in node.get_publishers_info_by_topic(topic)
-            if qos_check_compatible(info.qos_profile, qos)[0] == QoSCompatibility.ERROR]
+    wanted = f"{message_type.__module__.partition('.')[0]}/msg/{message_type.__name__}"
+    publishers = node.get_publishers_info_by_topic(topic)
+    others = [f"no pictures from {_name(info)} on '{topic}': it publishes {info.topic_type}, but "
+              f'this node takes {wanted}; remap the topic or see image_transport'
+              for info in publishers if info.topic_type != wanted]
+    return others + [
+        _describe_qos(info, topic, qos) for info in publishers if info.topic_type == wanted
+        and qos_check_compatible(info.qos_profile, qos)[0] == QoSCompatibility.ERROR]
 
 
-def _describe(info: Any, topic: str, qos: QoSProfile) -> str:
+def _name(publisher: Any) -> str:
+    name = f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+    # Its endpoint is discovered before its name.
+    return 'a publisher' if 'UNKNOWN' in name else name
+
+
+def _describe_qos(info: Any, topic: str, qos: QoSProfile) -> str:
     offered, asked = info.qos_profile, qos
     overrides = []
     if offered.reliability == ReliabilityPolicy.BEST_EFFORT != asked.reliability:
@@ -81,10 +94,7 @@ def _describe(info: Any, topic: str, qos: QoSProfile) -> str:
         overrides.append(('durability', 'volatile'))
     advice = ' and '.join(
         f'qos_overrides.{topic}.subscription.{policy} to {value}' for policy, value in overrides)
-    publisher = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
-    if 'UNKNOWN' in publisher:  # its endpoint is discovered before its name
-        publisher = 'a publisher'
-    return (f"no pictures from {publisher} on '{topic}': it offers "
+    return (f"no pictures from {_name(info)} on '{topic}': it offers "
             f'{offered.reliability.name} and {offered.durability.name}, but this node asks for '
             f'{asked.reliability.name} and {asked.durability.name}'
             + (f'; set {advice}' if advice else ''))

@@ -26,11 +26,14 @@ from collections import Counter
 import json
 from pathlib import Path
 import re
+import stat
 from typing import Dict, List, NamedTuple, Sequence
 
 _WORDNET_LINE = re.compile(r'(n\d{8})\s+(.+)')
 _MAX_CLASSES = 65536
 """``vision_msgs/VisionClass`` numbers classes with a uint16."""
+
+_MAX_BYTES = 16 << 20
 
 
 class LabelError(ValueError):
@@ -56,10 +59,14 @@ def read_labels(path: Path) -> Labels:
     :raises LabelError: it is missing, of another format, or without classes.
     """
     try:
-        text = path.read_text(encoding='utf-8-sig')  # some editors begin a file with a mark
+        text = _read_text(path)
+    except UnicodeDecodeError as error:
+        raise LabelError(
+            f"label file '{path}' cannot be read: {error}; save it as UTF-8") from None
     except (OSError, ValueError) as error:
         raise LabelError(f"label file '{path}' cannot be read: {error}") from None
-    entries = _parse_json(path, text) if path.suffix.lower() == '.json' else _parse_text(text)
+    parse = _parse_json if path.suffix.lower() == '.json' else _parse_text
+    entries = parse(path, text)
     if not 0 < len(entries) <= _MAX_CLASSES:
         raise LabelError(
             f"label file '{path}' has {len(entries)} classes; expected 1 to {_MAX_CLASSES}, "
@@ -103,8 +110,22 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             raise LabelError(f"label file '{path}' has no usable name for class {index}: {name!r}")
 
 
-def _parse_text(text: str) -> List[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def _read_text(path: Path) -> str:
+    """Read a file of a size that labels may have; a device or a pipe may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError('it is no file')
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f'it has more than {_MAX_BYTES} bytes')
+    return path.read_text(encoding='utf-8-sig')  # some editors begin a file with a mark
+
+
+def _parse_text(path: Path, text: str) -> List[str]:
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if '' in lines:  # passed over, it would move all classes behind it
+        raise LabelError(
+            f"label file '{path}' has nothing in line {lines.index('') + 1}; expected a class on "
+            'each line')
+    return lines
 
 
 def _parse_json(path: Path, text: str) -> List[str]:

@@ -50,9 +50,10 @@ def main(args: Optional[List[str]] = None) -> int:
     command_line = sys.argv if args is None else [_PROGRAM, *args]
     try:
         rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeError) as error:
         return _fail(
-            f'ROS cannot be initialized; check the ROS arguments and ROS_LOG_DIR: {error}')
+            'ROS cannot be initialized; check the ROS arguments, ROS_LOG_DIR and, with security, '
+            f'ROS_SECURITY_KEYSTORE: {error}')
     try:
         check_command_line(
             _PROGRAM, _DESCRIPTION, _describe_parameters(), remove_ros_args(command_line)[1:])

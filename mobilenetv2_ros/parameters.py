@@ -55,8 +55,8 @@ class ParameterRow:
 PARAMETERS: Tuple[ParameterRow, ...] = (
     ParameterRow(
         'model_path', '',
-        'Model file: .bin (BPU), .tflite or .onnx (CPU). Empty: on a board the MobileNetV2 there, '
-        'else the model that comes with the package.'),
+        'Model file: .bin (BPU), .tflite or .onnx (CPU). Empty: the MobileNetV2 that was '
+        'downloaded or is on the board, else the model that comes with the package.'),
     ParameterRow(
         'labels_path', '',
         'Class names, one a line or JSON. Empty: the 1000 ImageNet classes.'),

@@ -211,6 +211,7 @@ def test_litert_normalisation_of_a_quantised_model(
     '{"mean": [0, 0, 0], "std": [1, 1, 0]}', '{"mean": [0, 0, 0], "std": [1, 1, -1]}',
     '{"mean": "abc", "std": [1, 1, 1]}', '{"mean": [0, 0, null], "std": [1, 1, 1]}',
     '{"mean": 0.5, "std": 0.5}', '[' * 100000,
+    '{"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}',
     '{"mean": [NaN, 0, 0], "std": [1, 1, 1]}', '{"mean": [0, 0, 0], "std": [1, 1, Infinity]}'])
 def test_unusable_normalisation(tmp_path: Path, kind: str, content: str) -> None:
     path = write_model(kind, tmp_path, LAYOUTS[1][1])
@@ -223,8 +224,16 @@ def test_unusable_normalisation(tmp_path: Path, kind: str, content: str) -> None
 
 
 @pytest.mark.parametrize('kind', ENGINES)
+def test_empty_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / {'onnx': 'm.onnx', 'litert': 'm.tflite'}[kind]
+    path.touch()
+    with pytest.raises(ModelError, match='is empty; copy or download it again'):
+        open_backend(path)
+
+
+@pytest.mark.parametrize('kind', ENGINES)
 @pytest.mark.parametrize('content', [
-    b'', b'\0', b'this is no model', b'\x89PNG\r\n\x1a\n' + bytes(1000), bytes(range(256)) * 50])
+    b'\0', b'this is no model', b'\x89PNG\r\n\x1a\n' + bytes(1000), bytes(range(256)) * 50])
 def test_foreign_files(tmp_path: Path, kind: str, content: bytes) -> None:
     path = tmp_path / {'onnx': 'm.onnx', 'litert': 'm.tflite'}[kind]
     path.write_bytes(content)

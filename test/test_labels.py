@@ -53,7 +53,7 @@ def test_list_of_names_of_the_same_classes(shared_file: Callable[[str], Path]) -
 
 
 def test_text(tmp_path: Path) -> None:
-    labels = read_labels(write(tmp_path, 'a.txt', '  tench, Tinca tinca \n\n cock\r\nÄsche'))
+    labels = read_labels(write(tmp_path, 'a.txt', '  tench, Tinca tinca \n cock\r\nÄsche\n \n\n'))
     assert labels.names == ['tench', 'cock', 'Äsche'] and labels.wordnet_ids == []
 
 
@@ -86,7 +86,9 @@ def test_json_object_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('name', 'content', 'sentence'), [
     ('a.txt', '', 'has 0 classes'), ('a.txt', ' \n\n', 'has 0 classes'),
     ('a.txt', 'x\n' * 65537, 'has 65537 classes; expected 1 to 65536'),
-    ('a.txt', b'\xff\xfe\x00', 'cannot be read'),
+    ('a.txt', 'a\n\nb', 'has nothing in line 2; expected a class on each line'),
+    ('a.txt', b'\xff\xfe\x00', 'save it as UTF-8'),
+    ('a.txt', 'x' * (16 << 20) + 'x', 'has more than 16777216 bytes'),
     ('a.json', '[', 'is not valid JSON'), ('a.json', '', 'is not valid JSON'),
     ('a.json', '[' * 100000, 'is not valid JSON'), ('a.json', '3', 'holds neither a list'),
     ('a.json', [1, 2], 'holds neither a list'), ('a.json', ['a', None], 'holds neither a list'),

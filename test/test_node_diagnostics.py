@@ -31,7 +31,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS is not installed')
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402, I100
 from mobilenetv2_ros.diagnostics import (  # noqa: E402
-    Activity, ActivityRecorder, judge, make_status, NO_COUNTERS, tabulate)
+    Activity, ActivityRecorder, judge, make_status, NO_COUNTERS, tabulate, VerdictLog)
 from ros_peer import make_image, Peer, stamp_of  # noqa: E402
 
 OK, WARN, ERROR, STALE = (
@@ -161,6 +161,23 @@ def test_each_report_starts_anew() -> None:
     assert second.last_picture == first.last_picture
 
 
+def test_trouble_that_lasts_is_told_once_and_so_is_its_end() -> None:
+    lines: List[str] = []
+    log = VerdictLog(lines.append, lambda line: lines.append(f'({line})'))
+    for level in (OK, WARN, ERROR, WARN, STALE, OK):
+        log.add(level, 'dropped')
+    assert not lines
+    for number in range(9):
+        log.add(WARN, f'silent for {number} s')
+    assert lines == ['silent for 4 s']
+    for _ in range(3):
+        log.add(OK, 'classifying')
+    assert lines[1:] == ['(all is well again: classifying)']
+    for number in range(9):
+        log.add(STALE, f'nothing for {number} s')
+    assert lines[2:] == ['nothing for 4 s']
+
+
 def test_status() -> None:
     status = make_status('/front/mobilenetv2', WARN, 'slow', {'received': '3'})
     assert (status.name, status.hardware_id) == (
@@ -209,6 +226,18 @@ def test_a_camera_comes_stops_and_returns(
     peer.close_camera()
     wait_for(peer, reports, WARN, 'it has 0 publisher(s)')
     assert {one.status[0].name for one in reports} == {'/mobilenetv2: image classification'}
+
+
+def test_a_missing_camera_is_told_in_the_log_too(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    node = start_node(parameters={**RELIABLE, **tiny_model.parameters})
+    line = node.wait_for_line("no picture yet on '/image_raw', which has 0 publisher")
+    assert '[WARN]' in line
+    peer.connect()
+    picture = make_image(np.full((48, 64), 99, np.uint8), 'mono8')
+    peer.wait_until(lambda: bool(peer.classify(picture)) and bool(
+        node.find('all is well again: classifying')))
+    assert len(node.find('no picture yet')) == 1
 
 
 def test_once_a_second(start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:

@@ -32,7 +32,7 @@ from rclpy.qos import (  # noqa: E402
     DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy)
 from rclpy.subscription import Subscription  # noqa: E402
 from ros_peer import make_image, Peer  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
 # A publisher may be discovered before the name of its node is.
 NO_PICTURES = 'no pictures from (/peer|a publisher) on '
@@ -165,6 +165,13 @@ def test_both_at_once_on_a_remapped_topic(
             ) in line
 
 
+def test_a_camera_of_another_type(
+        start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
+    node = start_node(parameters=tiny_model.parameters)
+    peer.open_camera(kind=CompressedImage)
+    assert 'it publishes sensor_msgs/msg/CompressedImage' in node.wait_for_line(NO_PICTURES)
+
+
 def test_cameras_that_match_are_passed_over(
         start_node: NodeStarter, peer: Peer, tiny_model: TinyModel, picture: Image) -> None:
     node = start_node(parameters={**tiny_model.parameters, f'{OVERRIDES}.reliability': 'reliable'})
@@ -209,7 +216,10 @@ def test_mismatches_of_the_one_subscription_only(context: Context) -> None:
     node = rclpy.create_node('camera', context=context)
     node.create_publisher(Image, 'image_raw', BEST_EFFORT)
     reliable = QoSProfile(depth=1)
-    assert describe_mismatches(node, '/other', reliable) == []
-    assert describe_mismatches(node, '/image_raw', make_sensor_qos()) == []
-    assert len(describe_mismatches(node, '/image_raw', reliable)) == 1
+    assert describe_mismatches(node, '/other', Image, reliable) == []
+    assert describe_mismatches(node, '/image_raw', Image, make_sensor_qos()) == []
+    assert len(describe_mismatches(node, '/image_raw', Image, reliable)) == 1
+    other, = describe_mismatches(node, '/image_raw', CompressedImage, reliable)
+    assert ("on '/image_raw': it publishes sensor_msgs/msg/Image, but this node takes "
+            'sensor_msgs/msg/CompressedImage; remap the topic or see image_transport') in other
     node.destroy_node()

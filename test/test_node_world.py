@@ -274,7 +274,7 @@ def test_no_logs_can_be_written_at_all(start_node: NodeStarter, tiny_model: Tiny
     node = start_node(parameters=tiny_model.parameters, ROS_LOG_DIR='/dev/null/log')
     assert node.wait() == 1
     line, = node.lines
-    assert 'check the ROS arguments and ROS_LOG_DIR: ' in line
+    assert 'check the ROS arguments, ROS_LOG_DIR and, ' in line
     assert "Failed to create log directory '/dev/null/log'" in line
 
 

@@ -133,12 +133,15 @@ def read_model_file(path: Path) -> bytes:
     """
     Read a model file; not mapped: one that is replaced while it is mapped kills the process.
 
-    :raises ModelError: it cannot be read.
+    :raises ModelError: it cannot be read or is empty.
     """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"model '{path}' cannot be read: {error}") from None
+    if not content:
+        raise ModelError(f"model '{path}' is empty; copy or download it again")
+    return content
 
 
 def count_scores(path: Path, shape: Sequence[int]) -> int:

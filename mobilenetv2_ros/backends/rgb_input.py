@@ -67,6 +67,8 @@ def read_normalisation(model_path: Path) -> Optional[Normalisation]:
         mean, std = (tuple(float(value) for value in content[key]) for key in ('mean', 'std'))
         if len(mean) != 3 or len(std) != 3 or not np.isfinite(mean + std).all() or min(std) <= 0:
             raise ValueError('mean and std need three finite values each, std above 0')
+        if max(mean) > 1:
+            raise ValueError(f'the mean {max(mean):g} is none of values 0..1; divide by 255')
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
