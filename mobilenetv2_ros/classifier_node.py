@@ -46,6 +46,7 @@ from mobilenetv2_ros.recovery import Recovery, Steps
 from mobilenetv2_ros.trouble_log import describe, TroubleLog
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import InvalidQosOverridesError
@@ -169,7 +170,7 @@ class ClassifierNode(LifecycleNode):
             self._input = self._subscribe()
             self._receiver = Receiver(
                 self._input, self._pipeline.process, self._pipeline.fail, self._find_image_taker())
-        except (InvalidQosOverridesError, RuntimeError, ValueError) as error:
+        except (InvalidQosOverridesError, ParameterException, RuntimeError, ValueError) as error:
             raise SubscriptionError(f"cannot subscribe 'image_raw': {error}") from error
         self.get_logger().info(f"classifying '{self._input.topic_name}'")
 

@@ -234,6 +234,8 @@ def write(path: Path, content: bytes) -> Path:
     (lambda folder: {'labels_path': write(folder / 'a.json', b'{')}, 'is not valid JSON'),
     (lambda folder: {'qos_overrides./image_raw.subscription.reliability': 'sometimes'},
      "cannot subscribe 'image_raw'"),
+    (lambda folder: {'qos_overrides./image_raw.subscription.depth': 2.0},
+     "cannot subscribe 'image_raw': Trying to set parameter"),
     (lambda folder: {'qos_overrides./image_raw.subscription.depth': -3},
      "cannot subscribe 'image_raw'")])
 def test_what_cannot_work_ends_it_with_one_sentence(
