@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+import stat
 from typing import Callable, Dict, List, NamedTuple
 
 from mobilenetv2_ros.backends.base import Backend, BackendMissingError, ModelError
@@ -96,7 +97,7 @@ def can_open_bin() -> bool:
 
 def _check_file(path: Path) -> None:
     try:
-        if path.stat() and path.is_file():
+        if stat.S_ISREG(path.stat().st_mode):
             return
         cause = 'is no file'
     except (FileNotFoundError, NotADirectoryError):
