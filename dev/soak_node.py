@@ -29,6 +29,7 @@ import argparse
 import os
 from pathlib import Path
 import random
+import re
 import statistics
 import struct
 import sys
@@ -82,6 +83,9 @@ RESULTS_AT = 24
 """Where the results begin in a serialized Classification whose frame_id is 'camera'."""
 
 BALANCED = (('allocs', 'frees'), ('tasks', 'releases'), ('packed_opened', 'packed_released'))
+OF_SPEED = 'pictures dropped for newer ones|pictures lost on the way'
+"""What the node says of a machine that is too busy; speed is judged apart."""
+
 ZERO = ('live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
         'overruns')
 
@@ -316,7 +320,8 @@ class Soak:
 
     def judge_end(self, node: NodeProcess, report: Path) -> None:
         """Check what the ended node wrote, and that all that the BPU lent was given back."""
-        lines = node.find(r'\[(WARN|ERROR)\]|Traceback')
+        lines = [line for line in node.find(r'\[(WARN|ERROR)\]|Traceback')
+                 if not re.search(OF_SPEED, line)]
         self._expect(not lines, f'the node complained: {lines[:3]}')
         pairs = (line.split('=') for line in report.read_text(encoding='ascii').splitlines())
         counts = {key: float(value) for key, value in pairs}
