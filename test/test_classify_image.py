@@ -155,6 +155,20 @@ def test_a_suffix_that_cannot_be_written_becomes_jpeg(
         (tmp_path / 'out' / 'coffee_classified.jpg').unlink()
 
 
+@pytest.mark.parametrize('name, annotated', [
+    ('l\udce4.png', 'l\udce4_classified.png'), ('l.\udce4', 'l_classified.jpg'),
+    ('l.\xe4', 'l_classified.jpg')])
+def test_names_that_are_not_ascii_do_not_crash_opencv(
+        photos: Path, tmp_path: Path, start_python: StartPython, name: str,
+        annotated: str) -> None:
+    shutil.copy(photos / 'coffee.png', tmp_path / name)
+    process = start_python('-m', 'mobilenetv2_ros.tools.classify_image', '--model', MODEL,
+                           tmp_path / name, '--json', '--output', tmp_path / 'out')
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, '')
+    read_photo(tmp_path / 'out' / annotated)
+
+
 def check_refused(capsys: Output, arguments: List[object], words: str) -> None:
     """Check that all is refused, in a sentence, before anything is classified."""
     assert main([*map(str, arguments)]) == 1

@@ -134,8 +134,9 @@ def _annotated_name(picture: Path) -> str:
 
 
 def _can_write(path: Path) -> bool:
-    # Of a name without a suffix OpenCV makes an error.
-    return bool(path.suffix) and cv2.haveImageWriter(path.name)
+    # Of a name without a suffix OpenCV makes an error, of one that is not UTF-8 a crash.
+    suffix = path.suffix
+    return bool(suffix) and suffix.isascii() and cv2.haveImageWriter(f'picture{suffix}')
 
 
 def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
