@@ -16,15 +16,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 import json
 import os
 from pathlib import Path
 import signal
 import subprocess
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 from conftest import StartPython
 from emulated_libdnn import MODEL
+from node_process import STOP_SIGNALS, wait_until
+import psutil
 import pytest
 
 KEYS = {'backend', 'threads', 'frames', 'fps', 'latency_ms', 'cpu_us_per_frame', 'wrong'}
@@ -185,3 +188,44 @@ def test_the_conversion_is_compared(start_python: StartPython) -> None:
     for one in results:
         assert one['encoding'] == 'nv12' and one['us'] > 0 and one['usual_us'] > 0
         assert one['y_max'] <= 4
+
+
+def catches(process: int, caught: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal."""
+    status = Path(f'/proc/{process}/status').read_text('utf-8')
+    mask, = (line.split()[1] for line in status.splitlines() if line.startswith('SigCgt'))
+    return bool(int(mask, 16) >> caught - 1 & 1)
+
+
+@pytest.mark.parametrize('reason', STOP_SIGNALS)
+@pytest.mark.parametrize('command', [
+    ['backend', '--model', str(MODEL), '--seconds', '1000', '--threads', '4'], ['convert']])
+def test_a_signal_ends_it_without_a_traceback(
+        start_python: StartPython, command: List[str], reason: signal.Signals) -> None:
+    process = start_python('-m', 'mobilenetv2_ros.tools.benchmark', *command)
+    wait_until(lambda: catches(process.pid, signal.SIGTERM))
+    process.send_signal(reason)
+    assert process.communicate(timeout=60) == ('', '')
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize('reason', STOP_SIGNALS)
+def test_a_signal_ends_the_processes_of_a_measurement_too(
+        start_python: StartPython, reason: signal.Signals) -> None:
+    pytest.importorskip('rclpy', reason='ROS is not installed')
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.benchmark', 'node', '--model', str(MODEL),
+        '--seconds', '1000')
+    benchmark = psutil.Process(process.pid)
+    wait_until(lambda: len(benchmark.children()) == 2 or process.poll() is not None)
+    children = benchmark.children()
+    try:
+        process.send_signal(reason)
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, output) == (130, '')
+        assert 'Traceback' not in errors
+        assert len(children) == 2 and not any(child.is_running() for child in children)
+    finally:
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()

@@ -20,10 +20,8 @@ import argparse
 import sys
 from typing import List, Optional
 
-from mobilenetv2_ros.backends.base import BackendError
-from mobilenetv2_ros.process_setup import set_up_process
-from mobilenetv2_ros.tools.benchmark import backend, convert, node
-from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
+from mobilenetv2_ros.stop_signals import hold_stop_signals
+from mobilenetv2_ros.tools.benchmark.stopping import interrupt_on_stop_signal
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -31,8 +29,22 @@ def main(arguments: Optional[List[str]] = None) -> int:
     Run a benchmark.
 
     :param arguments: by default those of the process.
-    :returns: exit code.
+    :returns: exit code, 130 after a signal.
     """
+    hold_stop_signals()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Optional[List[str]]) -> int:
+    # Only now, with signals held, what takes its time to import.
+    from mobilenetv2_ros.backends.base import BackendError
+    from mobilenetv2_ros.process_setup import set_up_process
+    from mobilenetv2_ros.tools.benchmark import backend, convert, node
+    from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
+
     parser = argparse.ArgumentParser(
         prog='python3 -m mobilenetv2_ros.tools.benchmark', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
@@ -40,6 +52,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         command.add_command(commands)
     options = parser.parse_args(arguments)
     set_up_process()
+    interrupt_on_stop_signal()
     try:
         options.run(options)
     except (BackendError, NoFreeDomainError) as error:

@@ -23,7 +23,7 @@ with what this picture gave alone: a result that belongs to another frame is cou
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
+from contextlib import closing, ExitStack
 import json
 from pathlib import Path
 import threading
@@ -93,6 +93,12 @@ class _Worker(threading.Thread):
         except BackendError as error:
             self.error = error
 
+    def stop(self) -> None:
+        """End after the run that is under way."""
+        self.end_at = 0.0
+        if self.is_alive():
+            self.join()
+
 
 def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
     """
@@ -100,9 +106,12 @@ def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
 
     :raises BackendError: the engine failed.
     """
-    sessions = [backend.open_session() for _ in range(threads)]
-    try:
+    with ExitStack() as opened:
+        sessions = [opened.enter_context(closing(backend.open_session())) for _ in range(threads)]
         workers = [_Worker(session, seed) for seed, session in enumerate(sessions)]
+        for worker in workers:
+            # Before its session is closed, also when a signal ends it.
+            opened.callback(worker.stop)
         began = time.perf_counter()
         for worker in workers:
             worker.end_at = began + seconds
@@ -110,9 +119,6 @@ def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
         for worker in workers:
             worker.join()
         took = time.perf_counter() - began
-    finally:
-        for session in sessions:
-            session.close()
     for worker in workers:
         if worker.error:
             raise worker.error

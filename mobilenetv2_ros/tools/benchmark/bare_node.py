@@ -31,6 +31,7 @@ from mobilenetv2_ros.input_qos import make_sensor_qos
 from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.ranking import RankedClass
 from mobilenetv2_ros.receiving import Receiver, ReceivingError
+from mobilenetv2_ros.tools.benchmark.stopping import interrupt_on_stop_signal
 import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -67,11 +68,12 @@ class BareNode(Node):
 
 
 def main() -> None:
-    """Run the node until Ctrl-C."""
+    """Run the node until a signal."""
     set_up_process()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = BareNode()
     try:
+        interrupt_on_stop_signal()
         threading.Event().wait()
     except KeyboardInterrupt:
         pass

@@ -35,6 +35,7 @@ from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.receiving import Receiver
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
 from mobilenetv2_ros.tools.benchmark.process_usage import read_cpu_seconds, read_resident_bytes
+from mobilenetv2_ros.tools.benchmark.stopping import interrupt_on_stop_signal
 import numpy as np
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -235,6 +236,7 @@ def main(arguments: List[str]) -> None:
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     generator = LoadGenerator(load)
     try:
+        interrupt_on_stop_signal()
         print(json.dumps(generator.run()))
     except KeyboardInterrupt:  # the node has ended
         pass

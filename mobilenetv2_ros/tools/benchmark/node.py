@@ -33,12 +33,14 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.resources import large_image_environment
+from mobilenetv2_ros.stop_signals import hold_stop_signals
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
 from mobilenetv2_ros.tools.free_domain import find_free_domain
 import numpy as np
@@ -105,31 +107,41 @@ def run(options: argparse.Namespace) -> None:
 
 def _measure_cameras(
         command: List[str], options: argparse.Namespace) -> List[Dict[str, Any]]:
-    with ThreadPoolExecutor(options.cameras) as pool:
-        return list(pool.map(lambda camera: _measure(command, options), range(options.cameras)))
+    stopping = threading.Event()
+    # The processes that these threads start inherit that signals are held back.
+    with ThreadPoolExecutor(options.cameras, initializer=hold_stop_signals) as pool:
+        try:
+            return list(pool.map(
+                lambda camera: _measure(command, options, stopping), range(options.cameras)))
+        finally:
+            stopping.set()
 
 
-def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
+def _measure(command: List[str], options: argparse.Namespace,
+             stopping: threading.Event) -> Dict[str, Any]:
     environment = _make_environment(options.default_transport)
     width, height = options.size
     with _running(command, environment, subprocess.DEVNULL) as node, _running(
             [sys.executable, '-m', f'{_PACKAGE}.tools.benchmark.load', options.encoding,
              str(width), str(height), str(options.rate), str(options.seconds), str(node.pid)],
             environment, subprocess.PIPE) as load:
-        report: Dict[str, Any] = json.loads(_wait_for_output(load, node, options.seconds))
+        report: Dict[str, Any] = json.loads(_wait_for_output(
+            load, node, options.seconds, stopping))
     report.update({f'latency_{name}': value for name, value in report.pop('latency_ms').items()})
     return report
 
 
-def _wait_for_output(load: Any, node: Any, seconds: float) -> bytes:
+def _wait_for_output(
+        load: Any, node: Any, seconds: float, stopping: threading.Event) -> bytes:
     """
     Wait until the load generator has ended.
 
     :param seconds: that it measures.
+    :param stopping: set when nobody wants to know any more.
     :raises BackendError: the node has ended, or gives no results.
     """
     deadline = time.monotonic() + seconds + _PATIENCE
-    while time.monotonic() < deadline:
+    while not stopping.is_set() and time.monotonic() < deadline:
         try:
             output: bytes = load.communicate(timeout=0.2)[0]
         except subprocess.TimeoutExpired:

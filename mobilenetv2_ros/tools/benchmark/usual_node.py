@@ -32,6 +32,8 @@ from mobilenetv2_ros.backends.registry import open_backend
 from mobilenetv2_ros.labels import read_labels
 from mobilenetv2_ros.ranking import look_like_probabilities, softmax
 from mobilenetv2_ros.resources import find_labels
+from mobilenetv2_ros.stop_signals import hold_stop_signals
+from mobilenetv2_ros.tools.benchmark.stopping import release_stop_signals
 from mobilenetv2_ros.tools.benchmark.usual_conversion import convert_to_nv12
 import numpy as np
 from numpy.typing import NDArray
@@ -94,10 +96,12 @@ def main(arguments: List[str]) -> None:
     rclpy.init()
     node = UsualNode(Path(arguments[0]))
     try:
+        release_stop_signals()
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        hold_stop_signals()
         node.destroy_node()
         rclpy.try_shutdown()
 
