@@ -26,6 +26,7 @@ from typing import Any, Dict, List, Tuple
 
 from conftest import StartPython
 from emulated_libdnn import MODEL
+from mobilenetv2_ros.tools.benchmark.__main__ import parse_arguments
 from node_process import STOP_SIGNALS, wait_until
 import psutil
 import pytest
@@ -135,11 +136,36 @@ def check_error(result: Tuple[int, str, str], expected: str) -> None:
     assert errors.count('\n') == 1
 
 
-@pytest.mark.parametrize('threads', ['0', '33', 'many', '1,'])
-def test_a_wrong_number_of_threads_is_refused(start_python: StartPython, threads: str) -> None:
-    code, _, errors = run(start_python, '--threads', threads)
-    assert code == 2
-    assert 'argument --threads' in errors and 'Traceback' not in errors
+@pytest.mark.parametrize('option, words, expected', [
+    ('backend --threads', ['0', '33', 'many', '1,', '1.5', '²', '9' * 5000], '1 to 32'),
+    ('backend --seconds', ['x', '0', 'nan', 'inf', '86401'], '0.1 to 86400 seconds'),
+    ('node --seconds', ['x', '0', '-1', 'nan', 'inf'], '0.1 to 86400 seconds'),
+    ('node --rate', ['0', '-1', 'nan', 'inf', 'x', ''],
+     '0.1 to 1000000 pictures per second, or flood'),
+    ('node --rounds', ['0', 'x'], '1 to 1000'),
+    ('node --threads', ['-1', '17', 'x'], '0 to 16'),
+    ('node --cameras', ['0', '9'], '1 to 8'),
+    ('node --size', ['x', '0x5', '5x', '²x²', '10000x5001'],
+     'WIDTHxHEIGHT such as 640x480, of at most 50000000 pixels')])
+def test_wrong_arguments_are_refused_in_a_sentence(
+        capsys: pytest.CaptureFixture[str], option: str, words: List[str],
+        expected: str) -> None:
+    command, name = option.split()
+    for word in words:
+        with pytest.raises(SystemExit) as caught:
+            parse_arguments([command, f'{name}={word}'])
+        assert caught.value.code == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        refused = '' if word == '1,' else word
+        assert last.endswith(
+            f"error: argument {name}: '{refused}' is not usable; expected {expected}")
+
+
+def test_the_largest_arguments_are_taken() -> None:
+    options = parse_arguments([
+        'node', '--rate', 'flood', '--size', '10000x5000', '--threads', '16', '--rounds', '1'])
+    assert (options.rate, options.size, options.threads, options.rounds) == (
+        0.0, (10000, 5000), 16, 1)
 
 
 def test_the_node_takes_turns_with_a_usual_and_a_bare_one(start_python: StartPython) -> None:

@@ -48,15 +48,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help='how a picture fills the input (default: %(default)s)')
 
 
-def parse_count(word: str, most: int) -> int:
+def parse_count(word: str, most: int, least: int = 1) -> int:
     """
-    Parse a number from 1 to ``most``.
+    Parse a whole number from ``least``, which is not negative, to ``most``.
 
     :raises argparse.ArgumentTypeError: it is another number or none.
     """
-    number = int(word) if word.isascii() and word.isdecimal() else 0
-    if not 1 <= number <= most:
-        raise argparse.ArgumentTypeError(f"'{word}' is not usable; expected 1 to {most}")
+    # The length is limited because Python refuses numbers of thousands of digits.
+    is_number = word.isascii() and word.isdecimal() and len(word) < 20
+    number = int(word) if is_number else -1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"'{word}' is not usable; expected {least} to {most}")
     return number
 
 

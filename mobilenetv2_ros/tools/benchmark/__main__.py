@@ -38,19 +38,30 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return 130
 
 
-def _run(arguments: Optional[List[str]]) -> int:
+def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
+    """
+    Parse the command line, or end the process with a sentence.
+
+    :param arguments: by default those of the process.
+    :returns: the options of a command, and as ``run`` the function that takes them.
+    """
     # Only now, with signals held, what takes its time to import.
-    from mobilenetv2_ros.backends.base import BackendError
-    from mobilenetv2_ros.process_setup import set_up_process
     from mobilenetv2_ros.tools.benchmark import backend, convert, node
-    from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
 
     parser = argparse.ArgumentParser(
         prog='python3 -m mobilenetv2_ros.tools.benchmark', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     for command in (backend, node, convert):
         command.add_command(commands)
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def _run(arguments: Optional[List[str]]) -> int:
+    from mobilenetv2_ros.backends.base import BackendError
+    from mobilenetv2_ros.process_setup import set_up_process
+    from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
+
+    options = parse_arguments(arguments)
     set_up_process()
     interrupt_on_stop_signal()
     try:

@@ -33,6 +33,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 from mobilenetv2_ros.backends.base import Backend, BackendError, Session
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, open_backend
 from mobilenetv2_ros.engine import choose_model
+from mobilenetv2_ros.tools.benchmark.arguments import parse_counts, parse_seconds
 import numpy as np
 
 _TIMEOUT = 10.0
@@ -135,9 +136,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument('--model', default='', metavar='PATH',
                         help='model file; by default the one that the node would take')
     parser.add_argument('--backend', default=AUTO, choices=BACKENDS)
-    parser.add_argument('--threads', default=[1, 4], type=_parse_counts, metavar='N[,N...]',
+    parser.add_argument('--threads', default=[1, 4], type=parse_counts, metavar='N[,N...]',
                         help='frames in flight; several make a table (default 1,4)')
-    parser.add_argument('--seconds', default=5.0, type=_parse_seconds, metavar='S',
+    parser.add_argument('--seconds', default=5.0, type=parse_seconds, metavar='S',
                         help='length of each run (default 5)')
     parser.add_argument('--busy', action='store_true',
                         help='with a Python thread beside it that only computes')
@@ -202,20 +203,6 @@ def _start_burning() -> threading.Event:
 
     threading.Thread(target=burn, daemon=True).start()
     return stop
-
-
-def _parse_counts(text: str) -> List[int]:
-    counts = [int(part) for part in text.split(',')]
-    if not all(1 <= count <= 32 for count in counts):
-        raise argparse.ArgumentTypeError(f'{text}: expected numbers from 1 to 32')
-    return counts
-
-
-def _parse_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f'{text}: expected seconds, more than 0')
-    return seconds
 
 
 def _print_table(path: Path, results: Sequence[Dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -41,8 +42,11 @@ from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.resources import large_image_environment
 from mobilenetv2_ros.stop_signals import hold_stop_signals
+from mobilenetv2_ros.tools.benchmark.arguments import (
+    FLOOD, parse_rate, parse_seconds, parse_size, parse_thread_count)
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
 from mobilenetv2_ros.tools.free_domain import find_free_domain
+from mobilenetv2_ros.tools.photo_classifier import parse_count
 import numpy as np
 
 _PACKAGE = 'mobilenetv2_ros'
@@ -65,16 +69,16 @@ def add_command(commands: Any) -> None:
         'node', help='the whole node over DDS', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--encoding', default='nv12', choices=tuple(BYTES_PER_PIXEL))
-    parser.add_argument('--size', default=(224, 224), type=_parse_size, metavar='WxH')
-    parser.add_argument('--rate', default=0.0, type=_parse_rate, metavar='HZ|flood',
+    parser.add_argument('--size', default=(224, 224), type=parse_size, metavar='WxH')
+    parser.add_argument('--rate', default=FLOOD, type=parse_rate, metavar='HZ|flood',
                         help='flood (default): twice as many as it can answer')
     parser.add_argument('--model', default='', metavar='PATH')
-    parser.add_argument('--threads', default=0, type=int, metavar='N',
+    parser.add_argument('--threads', default=0, type=parse_thread_count, metavar='N',
                         help='thread_count of the node (default 0: its own default)')
-    parser.add_argument('--cameras', default=1, type=int, choices=range(1, 9), metavar='N',
+    parser.add_argument('--cameras', default=1, type=partial(parse_count, most=8), metavar='N',
                         help='pairs of camera and node at the same time (default 1)')
-    parser.add_argument('--seconds', default=10.0, type=float, metavar='S')
-    parser.add_argument('--rounds', default=3, type=int, metavar='N',
+    parser.add_argument('--seconds', default=10.0, type=parse_seconds, metavar='S')
+    parser.add_argument('--rounds', default=3, type=partial(parse_count, most=1000), metavar='N',
                         help='turns with --baseline; medians are printed (default 3)')
     parser.add_argument('--baseline', action='store_true',
                         help='also measure a usual node and one that does nothing')
@@ -200,17 +204,3 @@ def _print_table(model: Path, medians: Dict[str, Dict[str, float]],
         if usual and usual.get(name) and values[0] is not None:
             ratio = f'{values[0] / usual[name]:>8.2f}'
         print(f'{title:<18}{cells}{ratio}')
-
-
-def _parse_size(text: str) -> Tuple[int, int]:
-    width, _, height = text.partition('x')
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"'{text}': expected WIDTHxHEIGHT, such as 640x480")
-    return int(width), int(height)
-
-
-def _parse_rate(text: str) -> float:
-    try:
-        return 0.0 if text == 'flood' else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a number or flood") from None
