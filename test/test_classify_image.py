@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 import shutil
 import struct
@@ -27,7 +29,7 @@ from conftest import StartPython
 import cv2
 from emulated_libdnn import Emulator, MODEL, write_model
 from mobilenetv2_ros.overlay import draw_classes
-from mobilenetv2_ros.tools.classify_image import main
+from mobilenetv2_ros.tools.classify_image import main, plan_targets
 from mobilenetv2_ros.tools.pictures import read_photo, SourceError
 import numpy as np
 import pytest
@@ -198,7 +200,9 @@ def test_outputs_that_would_destroy_something_are_refused(
 
 @pytest.mark.parametrize('output, words', [
     ('result.doc', 'OpenCV has no such format'), ('file', 'OpenCV has no such format'),
-    ('file/result.png', "/file' cannot be written: File exists")])
+    ('file/result.png', "/file' cannot be written: File exists"),
+    (f"{'x' * 300}.png", 'cannot be written: File name too long'),
+    (f"{'x' * 300}", 'cannot be written: File name too long')])
 def test_outputs_that_cannot_be_written_are_told(
         photos: Path, tmp_path: Path, capsys: Output, output: str, words: str) -> None:
     (tmp_path / 'file').touch()
@@ -206,6 +210,20 @@ def test_outputs_that_cannot_be_written_are_told(
         capsys, photos / 'dam.jpg', '--output', tmp_path / output, code=1)['pictures'][0]
     assert words in result['error'] and str(tmp_path) in result['error']
     assert result['classes'][0]['name'] == 'dam'
+
+
+def test_outputs_that_this_user_may_not_reach_are_told(
+        photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    look = os.stat
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> Any:
+        if str(path).startswith(str(tmp_path / 'closed')):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path, *arguments, **options)
+
+    monkeypatch.setattr(os, 'stat', refuse)
+    assert plan_targets([photos / 'dam.jpg'], tmp_path / 'closed') == {
+        photos / 'dam.jpg': tmp_path / 'closed' / 'dam_classified.jpg'}
 
 
 def test_a_picture_named_twice_is_one(photos: Path, tmp_path: Path, capsys: Output) -> None:

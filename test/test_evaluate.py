@@ -17,7 +17,9 @@
 from __future__ import annotations
 
 from collections import Counter
+import errno
 import json
+import os
 from pathlib import Path
 import re
 import shutil
@@ -122,6 +124,21 @@ def test_sets_without_pictures_are_told(tmp_path: Path) -> None:
     (tmp_path / 'photo.jpg').write_bytes(b'\xff\xd8')
     with pytest.raises(DatasetError, match='no text file'):
         read_dataset(tmp_path / 'photo.jpg', LABELS)
+
+
+def test_a_set_of_which_a_part_cannot_be_read_is_told(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(tmp_path, '0/a.jpg', '1/b.jpg', '1/deep/c.jpg')
+    scan = os.scandir
+
+    def refuse(folder: Any) -> Any:
+        if Path(folder).name == 'deep':
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(DatasetError, match="/1/deep' cannot be read: Permission denied"):
+        read_dataset(tmp_path, LABELS)
 
 
 def answer(truth: int, *classes: int) -> Answer:
@@ -253,7 +270,8 @@ def test_an_engine_that_fails_ends_it_in_a_sentence(
 @pytest.mark.parametrize('arguments, sentence', [
     (['--model', '/nowhere/m.tflite', '.'], "model file '/nowhere/m.tflite' does not exist"),
     (['--labels', '/nowhere/l.txt', '.'], "label file '/nowhere/l.txt' cannot be read"),
-    (['/nowhere'], "'/nowhere' does not exist")])
+    (['/nowhere'], "'/nowhere' does not exist"),
+    (['/' + 'x' * 300], f"'/{'x' * 300}' cannot be read: File name too long")])
 def test_what_cannot_be_used_is_one_sentence(
         capsys: Output, arguments: List[str], sentence: str) -> None:
     assert main(arguments) == 1

@@ -17,6 +17,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+import errno
+import os
 from pathlib import Path
 import signal
 import subprocess
@@ -160,7 +162,9 @@ def test_a_video_is_read_to_its_end_and_again(tmp_path: Path) -> None:
     (lambda folder: folder / 'notes.txt', 'neither a picture nor a video'),
     (lambda folder: folder / 'empty.png', 'is not a picture that OpenCV can read'),
     (lambda folder: folder / 'torn.jpg', 'is not a picture that OpenCV can read'),
-    (lambda folder: folder / 'folder', 'has no photos; expected files ending in .bmp')])
+    (lambda folder: folder / 'folder', 'has no photos; expected files ending in .bmp'),
+    (lambda folder: folder / ('x' * 300), "x' cannot be read: File name too long"),
+    (lambda folder: '~nosuchuser/x.jpg', "'~nosuchuser/x.jpg' does not exist")])
 def test_what_cannot_be_read_is_told(
         grey_photos: Path, make: Callable[[Path], Any], words: str) -> None:
     (grey_photos / 'empty.png').touch()
@@ -168,6 +172,21 @@ def test_what_cannot_be_read_is_told(
     (grey_photos / 'folder').mkdir()
     with pytest.raises(SourceError, match=words):
         means(str(make(grey_photos)), False, 1)
+
+
+def test_a_folder_that_this_user_may_not_read_is_told(
+        grey_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> List[Path]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr(Path, 'iterdir', refuse)
+    with pytest.raises(SourceError, match=f"'{grey_photos}' cannot be read: Permission denied"):
+        Pictures(str(grey_photos))
+
+
+def test_a_name_with_a_zero_byte_is_told() -> None:
+    with pytest.raises(SourceError, match=r"'a\\x00.jpg' cannot be the name of a file"):
+        read_photo(Path('a\0.jpg'))
 
 
 @pytest.mark.parametrize('size', ['640', 'x', '0x5', '5x0', '-3x4', '3x4x5', '99999x1', '3 x 4'])
@@ -348,6 +367,9 @@ def test_a_whole_number_is_a_rate(hearing: Hearing, photos: Path) -> None:
     (parameters(rate='fast'), "'rate'"),
     (parameters(image_transport='theora'), "image_transport 'theora' is unknown"),
     (parameters(compressed_format='gif'), "compressed_format 'gif' is unknown"),
+    (parameters(source='/' + 'x' * 300), 'cannot be read: File name too long'),
+    (parameters(source='~nosuchuser/x.jpg'), "source '~nosuchuser/x.jpg' does not exist"),
+    (parameters(source='l\udce4.jpg'), 'ROS arguments are not usable'),
     (['--ros-args', '-p', 'rate'], 'ROS arguments are not usable')])
 def test_a_mistake_ends_it_with_one_sentence(arguments: List[str], words: str) -> None:
     done = run(*arguments)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 import json
+import os
 from pathlib import Path
 import sys
 import time
@@ -116,7 +117,7 @@ def plan_targets(pictures: Sequence[Path], output: Optional[Path]) -> Dict[Path,
     else:
         targets = {picture: output / _annotated_name(picture) for picture in pictures}
     for picture, target in targets.items():
-        if target.exists() and picture.exists() and target.samefile(picture):
+        if _are_the_same(picture, target):
             raise OutputError(f"--output '{target}' would overwrite the picture itself")
         if list(targets.values()).count(target) > 1:
             raise OutputError(
@@ -125,7 +126,12 @@ def plan_targets(pictures: Sequence[Path], output: Optional[Path]) -> Dict[Path,
 
 
 def _is_file_name(output: Path) -> bool:
-    return output.is_file() or bool(output.suffix) and not output.is_dir()
+    return os.path.isfile(output) or bool(output.suffix) and not os.path.isdir(output)
+
+
+def _are_the_same(picture: Path, target: Path) -> bool:
+    # Unlike Path.exists() these do not raise for what this user may not enter.
+    return os.path.exists(target) and os.path.exists(picture) and target.samefile(picture)
 
 
 def _annotated_name(picture: Path) -> str:

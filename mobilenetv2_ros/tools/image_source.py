@@ -59,7 +59,7 @@ def main(args: Optional[List[str]] = None) -> int:
     command_line = sys.argv if args is None else ['image_source', *args]
     try:
         rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeError) as error:
         return _fail(f'ROS arguments are not usable: {error}')
     try:
         check_command_line(

@@ -23,6 +23,7 @@ file.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple
 
@@ -47,21 +48,29 @@ def read_dataset(dataset: Path, labels: Labels) -> List[LabelledPicture]:
     Find the pictures of a set; none of them is opened.
 
     :param labels: the classes there are.
-    :raises DatasetError: there is no such set, it names unknown classes or it is empty.
+    :raises DatasetError: there is no such set, it cannot be read, it names unknown classes or it
+        is empty.
     """
-    classes = _Classes(labels)
-    if dataset.is_dir():
-        listed = dataset / LIST_NAME
-        found = _read_list(listed, classes) if listed.exists() else _read_folders(dataset, classes)
-    elif dataset.exists():
-        found = _read_list(dataset, classes)
-    else:
+    try:
+        found = _find_pictures(dataset, _Classes(labels))
+    except OSError as error:
+        # Also for a part of it: figures of the rest would look like those of the set.
         raise DatasetError(
-            f"'{dataset}' does not exist; expected a folder of class folders, a folder with "
-            f"{LIST_NAME}, or a text file of lines 'path class_index'")
+            f"'{error.filename or dataset}' cannot be read: {error.strerror}") from None
     if not found:
         raise DatasetError(f"'{dataset}' has no pictures")
     return found
+
+
+def _find_pictures(dataset: Path, classes: _Classes) -> List[LabelledPicture]:
+    if dataset.is_dir():
+        listed = dataset / LIST_NAME
+        return _read_list(listed, classes) if listed.exists() else _read_folders(dataset, classes)
+    if dataset.exists():
+        return _read_list(dataset, classes)
+    raise DatasetError(
+        f"'{dataset}' does not exist; expected a folder of class folders, a folder with "
+        f"{LIST_NAME}, or a text file of lines 'path class_index'")
 
 
 class _Classes:
@@ -92,8 +101,6 @@ class _Classes:
 def _read_list(path: Path, classes: _Classes) -> List[LabelledPicture]:
     try:
         lines = path.read_text(encoding='utf-8').split('\n')
-    except OSError as error:
-        raise DatasetError(f"'{path}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise DatasetError(
             f"'{path}' is no text file in UTF-8; expected lines 'path class_index'") from None
@@ -123,5 +130,11 @@ def _read_folders(dataset: Path, classes: _Classes) -> List[LabelledPicture]:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """Find all files but hidden ones: what is no picture shall be told and not passed over."""
-    return (path for path in sorted(folder.rglob('*'))
+    def refuse(error: OSError) -> None:
+        raise error
+
+    # Path.rglob() would pass over folders that this user may not enter.
+    found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse)
+             for name in names)
+    return (path for path in sorted(found)
             if path.is_file() and not path.name.startswith('.'))

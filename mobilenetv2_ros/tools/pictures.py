@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import cycle
+import os
 from pathlib import Path
 import re
 from typing import Callable, Iterator, List, Optional, Tuple, TypeVar
@@ -99,9 +100,11 @@ def read_photo(path: Path) -> Pixels:
         content = np.fromfile(path, np.uint8)
         bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     except OSError as error:
-        raise SourceError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except cv2.error as error:
         raise SourceError(f"'{path}' cannot be decoded: {error.err}") from None
+    except ValueError:  # a zero byte, from a list of files
+        raise SourceError(f'{str(path)!r} cannot be the name of a file') from None
     if bgr is None:
         raise SourceError(f"'{path}' is not a picture that OpenCV can read, or is damaged")
     return np.asarray(bgr, np.uint8)
@@ -139,15 +142,29 @@ def resize(bgr: Pixels, size: Optional[Tuple[int, int]]) -> Pixels:
 
 
 def _existing_paths(source: str) -> List[Path]:
-    whole = Path(source).expanduser()
-    paths = [whole] if whole.exists() else [
-        Path(part.strip()).expanduser() for part in source.split(',')]
+    whole = _expand(source)
+    # Unlike Path.exists() this does not raise for what this user may not enter.
+    paths = [whole] if os.path.exists(whole) else [
+        _expand(part.strip()) for part in source.split(',')]
     for path in paths:
-        if not path.exists():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             raise SourceError(
                 f"source '{path}' does not exist; expected photos, a folder, a video file or a "
-                'camera such as 0 or /dev/video0')
+                'camera such as 0 or /dev/video0') from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
     return paths
+
+
+def _expand(path: str) -> Path:
+    """Put the user's home in place of ``~``; one of an unknown user stays and will not exist."""
+    return Path(os.path.expanduser(path))
+
+
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    return SourceError(f"'{path}' cannot be read: {error.strerror}")
 
 
 def _is_video(path: Path) -> bool:
@@ -157,7 +174,10 @@ def _is_video(path: Path) -> bool:
 def _photos_of(path: Path) -> List[Path]:
     if not path.is_dir():
         return [path]
-    photos = sorted(file for file in path.iterdir() if file.suffix.lower() in _PHOTO_SUFFIXES)
+    try:
+        photos = sorted(file for file in path.iterdir() if file.suffix.lower() in _PHOTO_SUFFIXES)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not photos:
         raise SourceError(
             f"folder '{path}' has no photos; expected files ending in {' '.join(_PHOTO_SUFFIXES)}")
