@@ -171,6 +171,62 @@ def test_names_that_are_not_ascii_do_not_crash_opencv(
     read_photo(tmp_path / 'out' / annotated)
 
 
+PRINTING = [
+    ['classify_image', '--model', str(MODEL), 'photos/dam.jpg'],
+    ['evaluate', '--model', str(MODEL), 'photos'],
+    ['benchmark', 'backend', '--model', str(MODEL), '--threads', '1', '--seconds', '0.1']]
+
+
+@pytest.mark.parametrize('program, arguments', [(name, rest) for name, *rest in PRINTING])
+def test_output_that_nobody_reads_ends_a_program_quietly(
+        start_python: StartPython, program: str, arguments: List[str]) -> None:
+    process = start_python('-m', f'mobilenetv2_ros.tools.{program}', *arguments)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.communicate(timeout=60)[1] == ''
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize('program, arguments', [(name, rest) for name, *rest in PRINTING])
+def test_output_to_a_full_disk_is_told(
+        start_python: StartPython, program: str, arguments: List[str]) -> None:
+    process = start_python(
+        '-c', 'import os, runpy, sys; os.dup2(os.open("/dev/full", os.O_WRONLY), 1); '
+        'del sys.argv[0]; runpy.run_module(sys.argv[0], run_name="__main__")',
+        f'mobilenetv2_ros.tools.{program}', *arguments)
+    assert process.communicate(timeout=60) == (
+        '', f'{program}: the output cannot be written: No space left on device\n')
+    assert process.returncode == 1
+
+
+def test_a_name_that_cannot_be_printed_is_escaped(
+        photos: Path, tmp_path: Path, start_python: StartPython) -> None:
+    shutil.copy(photos / 'dam.jpg', tmp_path / 'l\udce4.jpg')
+    process = start_python(
+        '-m', 'mobilenetv2_ros.tools.classify_image', '--model', MODEL, tmp_path / 'l\udce4.jpg',
+        PYTHONIOENCODING='utf-8:strict')
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, '')
+    assert '/l\\udce4.jpg  320x235' in output
+
+
+def test_a_full_disk_leaves_what_was_there(
+        photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    def write_a_part(path: Path, content: bytes) -> None:
+        with path.open('wb') as file:
+            file.write(content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / 'old.png').write_bytes(b'old')
+    monkeypatch.setattr(Path, 'write_bytes', write_a_part)
+    for name in ('old.png', 'new.png'):
+        assert main([str(photos / 'dam.jpg'), '--output', str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err.endswith(
+            f"'{tmp_path / name}' cannot be written: No space left on device\n")
+    assert [path.name for path in tmp_path.iterdir()] == ['old.png']
+    assert (tmp_path / 'old.png').read_bytes() == b'old'
+
+
 def check_refused(capsys: Output, arguments: List[object], words: str) -> None:
     """Check that all is refused, in a sentence, before anything is classified."""
     assert main([*map(str, arguments)]) == 1

@@ -38,7 +38,7 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.overlay import describe, draw_classes
 from mobilenetv2_ros.ranking import RankedClass, ScoreRangeError
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, view_picture)
+    add_model_options, opened_engine, parse_count, run_printing, view_picture)
 from mobilenetv2_ros.tools.pictures import Pixels, read_photo, SourceError
 
 _DESCRIPTION = 'Classify picture files the way the node classifies a topic.'
@@ -89,14 +89,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     :returns: exit code.
     """
     options = _parse_arguments(arguments)
-    try:
-        targets = plan_targets(options.pictures, options.output)
-        return _run(options, targets)
-    except (LabelError, BackendError, OutputError) as error:
-        _complain(error)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return run_printing('classify_image', partial(_run, options))
 
 
 def plan_targets(pictures: Sequence[Path], output: Optional[Path]) -> Dict[Path, Path]:
@@ -165,7 +158,15 @@ def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     return options
 
 
-def _run(options: argparse.Namespace, targets: Dict[Path, Path]) -> int:
+def _run(options: argparse.Namespace) -> int:
+    try:
+        return _classify_all(options, plan_targets(options.pictures, options.output))
+    except (LabelError, BackendError, OutputError) as error:
+        _complain(error)
+        return 1
+
+
+def _classify_all(options: argparse.Namespace, targets: Dict[Path, Path]) -> int:
     results: List[Dict[str, Any]] = []
     settings = Settings(top_k=options.top_k, resize_mode=options.resize_mode)
     with opened_engine(options, settings, session_count=1) as engine:
@@ -224,15 +225,27 @@ def write_annotated(picture: Classified, names: Sequence[str], target: Path) -> 
         raise OutputError(
             f"'{target}' cannot be written: OpenCV has no such format; expected .jpg or .png")
     annotated = draw_classes(picture.bgr, describe(picture.classes, names))
+    place = target.parent
     try:
         _, content = cv2.imencode(target.suffix, annotated)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.tobytes())
+        place.mkdir(parents=True, exist_ok=True)
+        place = target
+        _write_whole(target, content.tobytes())
     except OSError as error:
-        raise OutputError(
-            f"'{error.filename or target}' cannot be written: {error.strerror}") from None
+        raise OutputError(f"'{place}' cannot be written: {error.strerror}") from None
     except cv2.error as error:
         raise OutputError(f"'{target}' cannot be written: {error.err}") from None
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    """Write a file, or leave what is there: on a full disk no cut picture may pass for one."""
+    target = Path(os.path.realpath(target))
+    fresh = target.with_name(f'.classify_image.{os.getpid()}')
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _to_text(picture: Classified, names: Sequence[str]) -> str:

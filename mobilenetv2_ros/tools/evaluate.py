@@ -41,7 +41,7 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.tools.labelled_pictures import DatasetError, LabelledPicture, read_dataset
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, view_picture)
+    add_model_options, opened_engine, parse_count, run_printing, view_picture)
 from mobilenetv2_ros.tools.pictures import read_photo, SourceError
 from tqdm import tqdm
 
@@ -116,14 +116,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     :returns: exit code.
     """
     options = _parse_arguments(arguments)
-    try:
-        _run(options)
-    except (BackendError, DatasetError, LabelError, ScoreRangeError) as error:
-        _complain(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_printing('evaluate', partial(_run, options))
 
 
 def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
@@ -140,7 +133,16 @@ def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
+    try:
+        _evaluate(options)
+    except (BackendError, DatasetError, LabelError, ScoreRangeError) as error:
+        _complain(str(error))
+        return 1
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> None:
     settings = Settings(top_k=_TOP, resize_mode=options.resize_mode)
     with opened_engine(options, settings, options.threads) as engine:
         pictures = read_dataset(options.dataset, engine.labels)

@@ -32,10 +32,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     :returns: exit code, 130 after a signal.
     """
     hold_stop_signals()
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        return 130
+    # Only now, with signals held, what takes its time to import.
+    from mobilenetv2_ros.tools.photo_classifier import run_printing
+
+    options = parse_arguments(arguments)
+    return run_printing('benchmark', lambda: _run(options))
 
 
 def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
@@ -45,7 +46,6 @@ def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     :param arguments: by default those of the process.
     :returns: the options of a command, and as ``run`` the function that takes them.
     """
-    # Only now, with signals held, what takes its time to import.
     from mobilenetv2_ros.tools.benchmark import backend, convert, node
 
     parser = argparse.ArgumentParser(
@@ -56,12 +56,11 @@ def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(arguments: Optional[List[str]]) -> int:
+def _run(options: argparse.Namespace) -> int:
     from mobilenetv2_ros.backends.base import BackendError
     from mobilenetv2_ros.process_setup import set_up_process
     from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
 
-    options = parse_arguments(arguments)
     set_up_process()
     interrupt_on_stop_signal()
     try:
