@@ -34,8 +34,9 @@ from mobilenetv2_ros.tools.download_model import main, MODELS
 import pytest
 
 BOARD, CPU = MODELS['board'].file_name, MODELS['cpu'].file_name
-CONTENT = os.urandom(300_000)
-OTHER_CONTENT = os.urandom(300_000)
+CONTENT = b'BIN ' + os.urandom(300_000 - 4)
+OTHER_CONTENT = b'BIN ' + os.urandom(300_000 - 4)
+TFLITE = b'\x1c\0\0\0TFL3' + os.urandom(300_000)
 Output = pytest.CaptureFixture[str]
 
 
@@ -183,7 +184,7 @@ def test_a_cut_download_is_resumed(
 def test_another_process_resumes(server: Server, folder: Path, capsys: Output) -> None:
     server.cuts = [100_000, 0, 0, 0, 0]
     assert main(['board', '--url', server.url]) == 1
-    check_refused(capsys, '127.0.0.1 does not deliver the file', '100000 of 300000 bytes',
+    check_refused(capsys, f'{server.url} cannot be had', '100000 of 300000 bytes',
                   'resumes')
     assert not (folder / BOARD).exists()
     assert main(['board', '--url', server.url]) == 0
@@ -212,7 +213,7 @@ def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(
     server.cuts = [100_000] * 100
     assert main(['board', '--url', server.url]) == 1
     assert len(server.requests) == 5
-    check_refused(capsys, 'does not deliver')
+    check_refused(capsys, 'cannot be had')
 
 
 @pytest.mark.parametrize('version', [{}, {'ETag': 'W/"1"'}])
@@ -243,11 +244,11 @@ def test_what_came_from_elsewhere_is_not_resumed(server: Server, folder: Path) -
 
 
 def test_a_part_longer_than_the_file_starts_again(server: Server, folder: Path) -> None:
-    server.cuts = [100_000, 0, 0, 0, 0]
+    server.cuts = [200_000, 0, 0, 0, 0]
     assert main(['board', '--url', server.url]) == 1
-    server.content = CONTENT[:50_000]
+    server.content = CONTENT[:100_000]
     assert main(['board', '--url', server.url]) == 0
-    check_arrived(folder, CONTENT[:50_000])
+    check_arrived(folder, CONTENT[:100_000])
 
 
 def test_an_answer_to_another_range_is_refused(
@@ -289,15 +290,52 @@ def test_a_web_page_is_no_model(server: Server, folder: Path, capsys: Output) ->
     assert not any(folder.iterdir())
 
 
+@pytest.mark.parametrize('model, content, words', [
+    ('board', b'', 'it has 0 bytes; expected at least 100000'),
+    ('board', CONTENT[:99_999], 'it has 99999 bytes'),
+    ('board', b'\n<!DOCTYPE html>' + CONTENT, 'it is a web page'),
+    ('board', b'<HTML>' + CONTENT, 'it is a web page'),
+    ('board', TFLITE, 'it is a TensorFlow Lite model'),
+    ('cpu', CONTENT, 'it is no TensorFlow Lite model')])
+def test_what_cannot_be_the_model_is_not_remembered(
+        server: Server, folder: Path, capsys: Output, model: str, content: bytes,
+        words: str) -> None:
+    server.content = content
+    assert main([model, '--url', server.url, '--accept-new']) == 1
+    check_refused(capsys, server.url, MODELS[model].file_name, words)
+    assert not any(folder.iterdir())
+
+
+def test_a_packed_model_in_an_archive_is_refused(
+        server: Server, folder: Path, capsys: Output) -> None:
+    server.content = pack(regular(BOARD, gzip.compress(CONTENT)))
+    assert main(['board', '--url', server.url]) == 1
+    check_refused(capsys, 'it is a packed file')
+
+
+def test_what_was_put_there_and_cannot_be_the_model_is_downloaded(
+        server: Server, folder: Path) -> None:
+    folder.mkdir()
+    (folder / BOARD).touch()
+    assert main(['board', '--url', server.url]) == 0
+    check_arrived(folder)
+
+
 def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return int(probe.getsockname()[1])
 
 
-def test_offline(folder: Path, capsys: Output) -> None:
-    assert main(['board', '--url', f'http://127.0.0.1:{closed_port()}/model']) == 1
-    check_refused(capsys, 'Connection refused', 'Is this machine online?', 'a mirror')
+@pytest.mark.parametrize('model, file_name, copying', [
+    ('board', 'model.bin', "put this file to '{}'"),
+    ('cpu', 'model.tgz', f"put '{CPU}' out of this archive to '{{}}'")])
+def test_offline(
+        folder: Path, capsys: Output, model: str, file_name: str, copying: str) -> None:
+    url = f'http://127.0.0.1:{closed_port()}/{file_name}'
+    assert main([model, '--url', url]) == 1
+    check_refused(capsys, url, 'Connection refused', 'Is this machine online?', 'a mirror',
+                  copying.format(folder / MODELS[model].file_name))
     assert not any(folder.iterdir())
 
 
@@ -382,7 +420,7 @@ def pack(*members: Tuple[tarfile.TarInfo, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def regular(name: str, content: bytes = CONTENT) -> Tuple[tarfile.TarInfo, bytes]:
+def regular(name: str, content: bytes = TFLITE) -> Tuple[tarfile.TarInfo, bytes]:
     return tarfile.TarInfo(name), content
 
 
@@ -395,8 +433,8 @@ def link(name: str, kind: bytes) -> Tuple[tarfile.TarInfo, bytes]:
 @pytest.mark.parametrize('name', [CPU, './' + CPU])
 def test_a_model_is_taken_out_of_an_archive(server: Server, folder: Path, name: str) -> None:
     server.content = pack(regular('./readme'), regular(name), regular('./last'))
-    assert main(['cpu', '--url', server.url, '--sha256', sha256(CONTENT)]) == 0
-    check_arrived(folder, name=CPU)
+    assert main(['cpu', '--url', server.url, '--sha256', sha256(TFLITE)]) == 0
+    check_arrived(folder, TFLITE, CPU)
     assert find_model('', has_bpu=False) == folder / CPU
 
 
@@ -414,7 +452,7 @@ def test_another_model_of_that_name_is_refused(
         server: Server, folder: Path, capsys: Output) -> None:
     server.content = pack(regular('./' + CPU))
     assert main(['cpu', '--url', server.url]) == 1
-    check_refused(capsys, sha256(CONTENT), MODELS['cpu'].sha256)
+    check_refused(capsys, sha256(TFLITE), MODELS['cpu'].sha256)
     assert not any(folder.iterdir())
 
 

@@ -52,6 +52,10 @@ class DownloadError(RuntimeError):
     """A file cannot be had; the text says why and what to do."""
 
 
+class UnreachableError(DownloadError):
+    """A server does not give the file; somebody may bring it another way."""
+
+
 class _InterruptedError(Exception):
     """The connection failed; another attempt may succeed."""
 
@@ -95,9 +99,9 @@ def download(url: str, target: Path, max_bytes: int) -> None:
             failures = 0 if transfer.size > most else failures + 1
             most = max(most, transfer.size)
             if failures > len(BACK_OFF_SECONDS):
-                raise DownloadError(
-                    f'{urlsplit(url).hostname} does not deliver the file: {interruption}. Is this '
-                    'machine online? The same command resumes; --url names a mirror') from None
+                raise UnreachableError(
+                    f'{url} cannot be had: {interruption}. Is this machine online? The same '
+                    'command resumes; --url names a mirror') from None
             delay = BACK_OFF_SECONDS[max(0, failures - 1)]
             print(f'{interruption}; next attempt in {delay:g} s', file=sys.stderr)
             time.sleep(delay)
@@ -169,7 +173,7 @@ class _Transfer:
             with error:
                 raise self._judge_refusal(error) from None
         except (HTTPException, OSError) as error:
-            raise _judge_failure(error) from None
+            raise self._judge_failure(error) from None
 
     def _judge_refusal(self, error: HTTPError) -> Exception:
         """Tell whether another attempt is worth it when the server refuses."""
@@ -178,10 +182,20 @@ class _Transfer:
             self._target.unlink(missing_ok=True)
             self.forget()
         elif error.code < 500 and error.code not in _WORTH_ANOTHER_ATTEMPT:
-            return DownloadError(
+            return UnreachableError(
                 f'{self._url} cannot be had: the server answers {error.code} {error.reason}; '
                 '--url names a mirror')
         return _InterruptedError(f'the server answers {error.code} {error.reason}')
+
+    def _judge_failure(self, error: Exception) -> Exception:
+        """Tell whether another attempt is worth it when there is no answer."""
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return UnreachableError(
+                f'{self._url} cannot be had: the server cannot prove who it is: '
+                f'{reason.verify_message}; is the clock of this machine right?')
+        words = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+        return _InterruptedError(f'no connection: {words}')
 
     def _check(self, response: HTTPResponse) -> None:
         if response.headers.get_content_type() == 'text/html':
@@ -251,14 +265,3 @@ def _read(response: HTTPResponse) -> bytes:
         return response.read(_CHUNK)
     except (HTTPException, OSError) as error:
         raise _InterruptedError(f'the connection broke: {error}') from None
-
-
-def _judge_failure(error: Exception) -> Exception:
-    """Tell whether another attempt is worth it when there is no answer."""
-    reason = error.reason if isinstance(error, URLError) else error
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return DownloadError(
-            f'the server cannot prove who it is: {reason.verify_message}; is the clock of this '
-            'machine right?')
-    words = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
-    return _InterruptedError(f'no connection: {words}')

@@ -34,7 +34,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional
 import zlib
 
 from mobilenetv2_ros.resources import download_folder, VENDOR_MODEL
-from mobilenetv2_ros.tools.download import download, DownloadError, sha256_of
+from mobilenetv2_ros.tools.download import (
+    download, DownloadError, sha256_of, UnreachableError)
 
 _DESCRIPTION = 'Download a model to where the node finds it by itself.'
 
@@ -48,18 +49,23 @@ command. A file whose checksum is known must have it; of another one the checksu
 and a different file is refused the next time.
 
 For a machine without network copy the file by hand to ~/.local/share/mobilenetv2_ros/ (with
-XDG_DATA_HOME set: to $XDG_DATA_HOME/mobilenetv2_ros/).
+XDG_DATA_HOME set: to $XDG_DATA_HOME/mobilenetv2_ros/). The one for the CPU comes in a .tgz, out of
+which it has to be taken. A download that fails names the address and the file.
 
 exit code: 0 the model is there, 1 it is not, 2 wrong arguments
 """
 
 _GZIP_MAGIC = b'\x1f\x8b'
+_TFLITE_MAGIC = b'TFL3'
+"""Of its first bytes, and of its bytes from the fifth on."""
+
 _MAX_DOWNLOAD = 256_000_000
 _MAX_MODEL = 64_000_000
 _MAX_UNPACKED = 1_000_000_000
 """Bytes of a download, of a model, and of all that is unpacked to find a model."""
 
-_CHUNK = 1 << 16
+_MIN_MODEL = 100_000
+"""Bytes; less is an error message or nothing at all."""
 
 
 class Model(NamedTuple):
@@ -162,17 +168,22 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
 def _run(model: Model, target: Path, options: argparse.Namespace) -> None:
     pin = _Pin(target)
     expected = options.sha256 or pin.read() or model.sha256
-    if target.is_file() and not options.accept_new:
+    if target.is_file() and not options.accept_new and not _find_fault(target):
         found = sha256_of(target)
         if not expected or found == expected:
             print(f'{target}\nis there already, SHA-256 {found}')
             pin.write(found)
             return
     arrived = target.with_name(target.name + '.part')
-    download(options.url or model.url, arrived, _MAX_DOWNLOAD)
+    url = options.url or model.url
+    try:
+        download(url, arrived, _MAX_DOWNLOAD)
+    except UnreachableError as error:
+        raise DownloadError(f'{error}. By hand: {_describe_copying(url, target)}') from None
     fresh = target.with_name(target.name + '.new')
     with _removed_afterwards(arrived, fresh):
         _unpack(arrived, target.name, fresh)
+        _check_kind(fresh, url, target)
         found = sha256_of(fresh)
         _check_sha256(found, '' if options.accept_new else expected)
         pin.write(found)
@@ -214,6 +225,40 @@ def _removed_afterwards(*paths: Path) -> Iterator[None]:
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
+
+
+def _describe_copying(url: str, target: Path) -> str:
+    archive = f"'{target.name}' out of this archive" if url.endswith('gz') else 'this file'
+    return f"put {archive} to '{target}'"
+
+
+def _check_kind(fresh: Path, url: str, target: Path) -> None:
+    """Refuse what cannot be the model: its checksum would be remembered."""
+    if fault := _find_fault(fresh, target.suffix):
+        raise DownloadError(
+            f"{url} gives no model for '{target.name}': {fault}; is this the right address?")
+
+
+def _find_fault(path: Path, suffix: str = '') -> str:
+    """
+    Look at the beginning of a model file.
+
+    :param suffix: of the model's name, by default that of the path.
+    :returns: what is wrong with it, empty if nothing is.
+    """
+    with path.open('rb') as file:
+        head = file.read(64)
+    is_tflite = head[4:8] == _TFLITE_MAGIC
+    size = path.stat().st_size
+    if size < _MIN_MODEL:
+        return f'it has {size} bytes; expected at least {_MIN_MODEL}'
+    if re.match(rb'\s*<[!?a-z]', head, re.IGNORECASE):
+        return 'it is a web page'
+    if head.startswith(_GZIP_MAGIC):
+        return 'it is a packed file'
+    if (suffix or path.suffix) == '.tflite':
+        return '' if is_tflite else 'it is no TensorFlow Lite model'
+    return 'it is a TensorFlow Lite model' if is_tflite else ''
 
 
 def _check_sha256(found: str, expected: str) -> None:
