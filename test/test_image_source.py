@@ -117,8 +117,17 @@ def test_what_cannot_be_encoded_is_told(encoding: str, words: str) -> None:
 
 def means(source: str, loop: bool, most: int) -> List[int]:
     """Read up to ``most`` pictures; what is returned is the mean of each, rounded."""
-    read = Pictures(source).read(lambda bgr: round(float(bgr.mean())), loop)
-    return [mean for _, mean in zip(range(most), read)]
+    warnings: List[str] = []
+    found = read(source, loop, most, warnings)
+    assert not warnings
+    return found
+
+
+def read(source: str, loop: bool, most: int, warnings: List[str]) -> List[int]:
+    """Read up to ``most`` pictures and collect what is told of others."""
+    coming = Pictures(source).read(
+        lambda bgr: round(float(bgr.mean())), loop, warnings.append)
+    return [mean for _, mean in zip(range(most), coming)]
 
 
 @pytest.fixture
@@ -172,6 +181,27 @@ def test_what_cannot_be_read_is_told(
     (grey_photos / 'folder').mkdir()
     with pytest.raises(SourceError, match=words):
         means(str(make(grey_photos)), False, 1)
+
+
+@pytest.mark.parametrize('name', ['0.png', 'b2.png', 'z.png'])
+def test_a_damaged_photo_among_others_is_left_out_and_told_once(
+        grey_photos: Path, name: str) -> None:
+    (grey_photos / name).write_bytes(b'\x89PNG torn')
+    warnings: List[str] = []
+    assert read(str(grey_photos), True, 7, warnings) == [10, 20, 30, 10, 20, 30, 10]
+    assert warnings == [
+        f"'{grey_photos / name}' is not a picture that OpenCV can read, or is damaged; it is left "
+        'out']
+
+
+def test_without_a_photo_that_can_be_used_it_is_an_error(grey_photos: Path) -> None:
+    for path in grey_photos.iterdir():
+        path.write_bytes(b'torn')
+    warnings: List[str] = []
+    with pytest.raises(SourceError, match='none of the 3 photos can be used, the last because '
+                                          "'.*c.bmp' is not a picture that OpenCV can read"):
+        read(str(grey_photos), True, 1, warnings)
+    assert len(warnings) == 3
 
 
 def test_a_folder_that_this_user_may_not_read_is_told(
@@ -352,6 +382,18 @@ def test_without_loop_it_ends_after_the_last_picture() -> None:
 def test_a_whole_number_is_a_rate(hearing: Hearing, photos: Path) -> None:
     with running(*parameters(source=photos, rate=5)):
         hearing.wait_for(Image, 'image_raw')
+
+
+def test_a_damaged_photo_is_told_and_the_others_are_published(
+        hearing: Hearing, grey_photos: Path) -> None:
+    (grey_photos / 'a.PNG').write_bytes(b'torn')
+    with running(*parameters(source=grey_photos, rate=50.0)) as process:
+        images = [hearing.wait_for(Image, 'image_raw') for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert {image.data[0] for image in images} <= {20, 30}
+    assert errors.count("a.PNG' is not a picture that OpenCV can read") == 1
+    assert process.returncode == 0
 
 
 @pytest.mark.usefixtures('hearing')

@@ -75,7 +75,8 @@ class ImageSource(Node):
             'compressed_format', _COMPRESSED_FORMATS, 'jpeg', 'How pictures are compressed.')
         pictures = Pictures(str(source) or str(share_folder() / 'photos'))
         is_raw = transport == 'raw'
-        self._messages = pictures.read(self._encode if is_raw else self._compress, bool(loop))
+        self._messages = pictures.read(
+            self._encode if is_raw else self._compress, bool(loop), self.get_logger().warning)
         self._publisher = self._create_publisher(is_raw)
         self.get_logger().info(
             f'publishing {pictures} as {self._encoding if is_raw else self._format} on '

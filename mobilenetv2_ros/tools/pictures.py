@@ -17,11 +17,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import cycle
 import os
 from pathlib import Path
 import re
-from typing import Callable, Iterator, List, Optional, Tuple, TypeVar
+from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 import cv2
 import numpy as np
@@ -72,21 +71,30 @@ class Pictures:
             return f"video '{self.video}'"
         return f'{len(self.photos)} photo(s)' if len(self.photos) > 1 else f"'{self.photos[0]}'"
 
-    def read(self, prepare: Callable[[Pixels], Prepared], loop: bool) -> Iterator[Prepared]:
+    def read(self, prepare: Callable[[Pixels], Prepared], loop: bool,
+             warn: Callable[[str], object]) -> Iterator[Prepared]:
         """
         Read one picture after the other; a camera never ends.
 
         :param prepare: makes of a picture (uint8, shape (height, width, 3), BGR) what is wanted;
-            its result for a photo may come again.
+            its result for a photo may come again. What it cannot use is a ValueError.
         :param loop: start again after the last one.
-        :raises SourceError: a picture cannot be read.
+        :param warn: told of a photo among several that is left out, once.
+        :raises SourceError: no picture can be read.
         """
         if self.camera:
             return map(prepare, _read_camera(self.camera))
         if self.video:
             return map(prepare, _read_video(self.video, loop))
-        kept = lru_cache(_KEPT_PHOTOS)(lambda photo: prepare(read_photo(photo)))
-        return map(kept, cycle(self.photos) if loop else self.photos)
+
+        def prepare_photo(photo: Path) -> Prepared:
+            bgr = read_photo(photo)
+            try:
+                return prepare(bgr)
+            except ValueError as error:
+                raise SourceError(f"'{photo}' cannot be used: {error}") from None
+
+        return _read_photos(self.photos, lru_cache(_KEPT_PHOTOS)(prepare_photo), loop, warn)
 
 
 def read_photo(path: Path) -> Pixels:
@@ -182,6 +190,26 @@ def _photos_of(path: Path) -> List[Path]:
         raise SourceError(
             f"folder '{path}' has no photos; expected files ending in {' '.join(_PHOTO_SUFFIXES)}")
     return photos
+
+
+def _read_photos(photos: Sequence[Path], read: Callable[[Path], Prepared], loop: bool,
+                 warn: Callable[[str], object]) -> Iterator[Prepared]:
+    told: Set[Path] = set()
+    while True:
+        failures: List[SourceError] = []
+        for photo in photos:
+            try:
+                yield read(photo)
+            except SourceError as error:
+                failures.append(error)
+                if photo not in told and len(photos) > 1:
+                    told.add(photo)
+                    warn(f'{error}; it is left out')
+        if len(failures) == len(photos):
+            raise failures[0] if len(photos) == 1 else SourceError(
+                f'none of the {len(photos)} photos can be used, the last because {failures[-1]}')
+        if not loop:
+            return
 
 
 def _read_video(path: Path, loop: bool) -> Iterator[Pixels]:
