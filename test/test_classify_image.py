@@ -278,8 +278,24 @@ def test_outputs_that_this_user_may_not_reach_are_told(
         return look(path, *arguments, **options)
 
     monkeypatch.setattr(os, 'stat', refuse)
-    assert plan_targets([photos / 'dam.jpg'], tmp_path / 'closed') == {
+    assert plan_targets([photos / 'dam.jpg'], str(tmp_path / 'closed')) == {
         photos / 'dam.jpg': tmp_path / 'closed' / 'dam_classified.jpg'}
+
+
+@pytest.mark.parametrize('word, folder', [
+    ('~/x', '{home}/x'), ('~/x.d/', '{home}/x.d'), ('run.1/', 'run.1'), ('run.1/.', 'run.1'),
+    ('..', '..'), ('', '.')])
+def test_a_slash_at_the_end_is_a_folder_and_a_tilde_the_home(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, folder: str) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    expected = Path(folder.format(home=tmp_path))
+    assert plan_targets([Path('a.jpg'), Path('b.png')], word) == {
+        Path('a.jpg'): expected / 'a_classified.jpg', Path('b.png'): expected / 'b_classified.png'}
+
+
+def test_the_home_of_an_unknown_user_is_refused(photos: Path, capsys: Output) -> None:
+    check_refused(capsys, [photos / 'dam.jpg', '--output', '~nosuchuser/x'],
+                  "'~nosuchuser/x' names the home of an unknown user")
 
 
 def test_a_picture_named_twice_is_one(photos: Path, tmp_path: Path, capsys: Output) -> None:

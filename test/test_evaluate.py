@@ -77,6 +77,12 @@ def test_list(tmp_path: Path, name: str) -> None:
         assert read(tmp_path) == expected
 
 
+def test_a_list_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / 'val.txt'
+    path.write_text('a.jpg 0\nb.jpg 1\n', 'utf-8-sig')
+    assert read(path) == [('a.jpg', 0), ('b.jpg', 1)]
+
+
 def test_absolute_paths_in_a_list(tmp_path: Path) -> None:
     path = tmp_path / 'val.txt'
     path.write_text('/photos/a.jpg 0', 'utf-8')

@@ -92,17 +92,24 @@ def main(arguments: Optional[List[str]] = None) -> int:
     return run_printing('classify_image', partial(_run, options))
 
 
-def plan_targets(pictures: Sequence[Path], output: Optional[Path]) -> Dict[Path, Path]:
+def plan_targets(pictures: Sequence[Path], word: Optional[str]) -> Dict[Path, Path]:
     """
     Decide where each annotated picture goes.
 
-    :param output: a file for a single picture, or a folder, which is made if it is missing.
-    :returns: empty without ``output``.
-    :raises OutputError: a file would be written twice or a picture overwritten.
+    :param word: a file for a single picture, or a folder, which is made if it is missing.
+    :returns: empty without ``word``.
+    :raises OutputError: a file would be written twice, a picture overwritten, or there is no such
+        home.
     """
-    if output is None:
+    if word is None:
         return {}
-    if _is_file_name(output):
+    word = os.path.expanduser(word)
+    if word.startswith('~'):
+        raise OutputError(
+            f"--output '{word}' names the home of an unknown user; put ./ in front for a folder "
+            'of this name')
+    output = Path(word)
+    if _is_file_name(word):
         if len(pictures) > 1:
             raise OutputError(
                 f"--output '{output}' names one file for {len(pictures)} pictures; give a folder")
@@ -118,8 +125,10 @@ def plan_targets(pictures: Sequence[Path], output: Optional[Path]) -> Dict[Path,
     return targets
 
 
-def _is_file_name(output: Path) -> bool:
-    return os.path.isfile(output) or bool(output.suffix) and not os.path.isdir(output)
+def _is_file_name(word: str) -> bool:
+    # A folder has a slash at its end, which a path does not keep.
+    is_folder = os.path.basename(word) in ('', '.', '..') or os.path.isdir(word)
+    return not is_folder and (os.path.isfile(word) or bool(Path(word).suffix))
 
 
 def _are_the_same(picture: Path, target: Path) -> bool:
@@ -148,9 +157,9 @@ def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
         '--top-k', default=Settings().top_k, type=partial(parse_count, most=1000), metavar='N',
         help='most classes of a picture, 1 to 1000 (default: %(default)s)')
     parser.add_argument(
-        '--output', type=Path, metavar='FOLDER|FILE',
+        '--output', metavar='FOLDER|FILE',
         help='write the pictures with their classes drawn on them, NAME_classified in the folder, '
-             'or a single one to this file')
+             'or a single one to this file; with a slash at its end it is a folder')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     options = parser.parse_args(arguments)
     # A picture named twice is one picture.

@@ -100,7 +100,8 @@ class _Classes:
 
 def _read_list(path: Path, classes: _Classes) -> List[LabelledPicture]:
     try:
-        lines = path.read_text(encoding='utf-8').split('\n')
+        # Editors of other systems put a mark in front, which is no part of the first name.
+        lines = path.read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError:
         raise DatasetError(
             f"'{path}' is no text file in UTF-8; expected lines 'path class_index'") from None
