@@ -16,17 +16,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 import json
 import os
 from pathlib import Path
 import signal
 import subprocess
+import threading
 from typing import Any, Dict, List, Tuple
 
 from conftest import StartPython
-from emulated_libdnn import MODEL
+from emulated_libdnn import Emulator, MODEL
+from mobilenetv2_ros.backends.registry import open_backend
 from mobilenetv2_ros.tools.benchmark.__main__ import parse_arguments
+from mobilenetv2_ros.tools.benchmark.backend import _Worker, measure
 from node_process import STOP_SIGNALS, wait_until
 import psutil
 import pytest
@@ -134,6 +137,28 @@ def check_error(result: Tuple[int, str, str], expected: str) -> None:
     assert (code, output) == (1, '')
     assert errors.startswith('benchmark: ') and expected in errors
     assert errors.count('\n') == 1
+
+
+def test_a_run_that_starts_too_late_has_a_frame_of_each_thread(emulator: Emulator) -> None:
+    with closing(open_backend(MODEL).backend) as backend:
+        result = measure(backend, 2, 0.0).to_json()
+    assert (result['frames'], result['wrong']) == (2, 0)
+
+
+def test_sessions_are_closed_after_the_last_run_when_a_signal_comes(
+        emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: List[threading.Thread] = []
+
+    def join(worker: threading.Thread) -> None:
+        joined.append(worker)
+        if len(joined) == 1:
+            raise KeyboardInterrupt
+        threading.Thread.join(worker)
+
+    monkeypatch.setattr(_Worker, 'join', join)
+    with closing(open_backend(MODEL).backend) as backend, pytest.raises(KeyboardInterrupt):
+        measure(backend, 2, 1000.0)
+    assert len(set(joined)) == 2 and not any(worker.is_alive() for worker in joined)
 
 
 @pytest.mark.parametrize('option, words, expected', [

@@ -85,7 +85,8 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            while (began := time.perf_counter()) < self.end_at:
+            # Once at least: on a busy machine it may start when the time is over.
+            while (began := time.perf_counter()) < self.end_at or not self.latencies:
                 cpu_began = time.thread_time()
                 scores = self._session.run(_TIMEOUT)
                 self.cpu_seconds += time.thread_time() - cpu_began
