@@ -40,7 +40,7 @@ ROS_FREE = tuple(f'{PACKAGE}/{name}' for name in (
     'tools/classify_image.py', 'tools/download.py', 'tools/download_model.py',
     'tools/encode.py', 'tools/evaluate.py', 'tools/free_domain.py',
     'tools/labelled_pictures.py', 'tools/photo_classifier.py', 'tools/pictures.py',
-    'trouble_log.py'))
+    'tools/printing.py', 'trouble_log.py'))
 """What works without a ROS installation; folders include all that is in them."""
 
 STRICTLY_TYPED = (*ROS_FREE, 'test/emulated_libdnn/__init__.py')

@@ -83,8 +83,8 @@ RESULTS_AT = 24
 """Where the results begin in a serialized Classification whose frame_id is 'camera'."""
 
 BALANCED = (('allocs', 'frees'), ('tasks', 'releases'), ('packed_opened', 'packed_released'))
-OF_SPEED = 'pictures dropped for newer ones|pictures lost on the way'
-"""What the node says of a machine that is too busy; speed is judged apart."""
+OF_SPEED = 'pictures dropped for newer ones|pictures lost on the way|no picture (yet )?on'
+"""What the node says of a machine that is too busy, as a camera's; speed is judged apart."""
 
 ZERO = ('live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
         'overruns')

@@ -156,8 +156,7 @@ class ClassifierNode(LifecycleNode):
         self._outputs = Outputs(self, engine, values.score_threshold, self._report_overlay)
         self.get_logger().info(
             f"model '{engine.model_path}' on {engine.backend.kind} with "
-            f'{len(engine.classifiers)} worker(s)'
-            + (', its first class taken for the background' if engine.has_background else ''))
+            f'{len(engine.classifiers)} worker(s){engine.remark}')
         if engine.backend.notice:
             self.get_logger().warning(engine.backend.notice)
 

@@ -71,9 +71,10 @@ class Engine:
         return self._is_open
 
     @property
-    def has_background(self) -> bool:
-        """Whether the model gives one score more than there are labels, for none of them."""
-        return self._meaning is not None and self._meaning.has_background
+    def remark(self) -> str:
+        """What a user should know of the model, to be put behind its name; mostly empty."""
+        has_background = self._meaning is not None and self._meaning.has_background
+        return ', its first class taken for the background' if has_background else ''
 
     def reopen(self) -> None:
         """

@@ -52,7 +52,7 @@ def find_labels(labels_path: str) -> Path:
 
     :param labels_path: as the user gave it; empty for ImageNet's, which comes with the package.
     """
-    return _expand(labels_path) if labels_path else share_folder() / BUNDLED_LABELS
+    return expand_user(labels_path) if labels_path else share_folder() / BUNDLED_LABELS
 
 
 def find_model(model_path: str, has_bpu: bool) -> Path:
@@ -65,7 +65,7 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     :param has_bpu: whether ``.bin`` models can be opened on this machine.
     """
     if model_path:
-        return _expand(model_path)
+        return expand_user(model_path)
     candidates: List[Path] = []
     if has_bpu:
         candidates += [download_folder() / VENDOR_MODEL.name, VENDOR_MODEL]
@@ -75,7 +75,7 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     return next(found, share_folder() / BUNDLED_MODEL)
 
 
-def _expand(path: str) -> Path:
+def expand_user(path: str) -> Path:
     """Put the user's home in place of ``~``; one of an unknown user stays and will not exist."""
     return Path(os.path.expanduser(path))
 

@@ -99,6 +99,19 @@ def test_background() -> None:
     assert probe_scores([-3.0, 0.5, 7.0], 2) == ScoreMeaning(True, True)
 
 
+@pytest.mark.parametrize('classes, remark', [
+    (192, ''), (191, ', its first class taken for the background')])
+def test_a_background_is_told(tmp_path: Path, classes: int, remark: str) -> None:
+    """One label too few would otherwise move all classes without a word."""
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+    labels = tmp_path / 'labels.txt'
+    labels.write_text(''.join(f'class {index}\n' for index in range(classes)))
+    model = write_onnx(tmp_path / 'tiny.onnx', (1, 8, 8, 3))
+    engine = Engine(Settings, str(model), str(labels))
+    assert engine.remark == remark
+    engine.close()
+
+
 @pytest.mark.parametrize('classes', [1, 4, 5])
 def test_labels_of_another_model(classes: int) -> None:
     with pytest.raises(ModelError, match=f"'tiny' has 3 classes, but labels_path names {classes}"):

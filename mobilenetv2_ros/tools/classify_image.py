@@ -38,8 +38,9 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.overlay import describe, draw_classes
 from mobilenetv2_ros.ranking import RankedClass, ScoreRangeError
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, run_printing, view_picture)
+    add_model_options, opened_engine, parse_count, view_picture)
 from mobilenetv2_ros.tools.pictures import Pixels, read_photo, SourceError
+from mobilenetv2_ros.tools.printing import run_printing
 
 _DESCRIPTION = 'Classify picture files the way the node classifies a topic.'
 
@@ -180,7 +181,7 @@ def _classify_all(options: argparse.Namespace, targets: Dict[Path, Path]) -> int
     settings = Settings(top_k=options.top_k, resize_mode=options.resize_mode)
     with opened_engine(options, settings, session_count=1) as engine:
         if not options.json:
-            print(f'model {engine.model_path} ({engine.backend.kind})')
+            print(f'model {engine.model_path} ({engine.backend.kind}){engine.remark}')
         for path in options.pictures:
             results.append(_handle(engine, path, targets.get(path), options.json))
         if options.json:

@@ -41,8 +41,9 @@ from mobilenetv2_ros.labels import LabelError
 from mobilenetv2_ros.ranking import ScoreRangeError
 from mobilenetv2_ros.tools.labelled_pictures import DatasetError, LabelledPicture, read_dataset
 from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, run_printing, view_picture)
+    add_model_options, opened_engine, parse_count, view_picture)
 from mobilenetv2_ros.tools.pictures import read_photo, SourceError
+from mobilenetv2_ros.tools.printing import run_printing
 from tqdm import tqdm
 
 _DESCRIPTION = 'Measure top-1 and top-5 of a model over pictures whose class is known.'
@@ -232,7 +233,7 @@ def _find_worst(answers: Sequence[Answer]) -> List[ClassResult]:
 def _to_text(report: Report, engine: Engine, resize_mode: str) -> str:
     names = engine.labels.names
     lines = [
-        f'model       {engine.model_path} ({engine.backend.kind}, {resize_mode})',
+        f'model       {engine.model_path} ({engine.backend.kind}, {resize_mode}){engine.remark}',
         f'images      {report.images}, {len(report.unreadable)} more unreadable',
         f'top-1       {100 * report.top1:.2f} %',
         f'top-5       {100 * report.top5:.2f} %',

@@ -12,20 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-What the programs that classify picture files share: options, the engine, a view.
-
-And how they print, as the benchmarks do.
-"""
+"""What the programs that classify picture files share: options, the engine, a view."""
 
 from __future__ import annotations
 
 import argparse
-from contextlib import contextmanager, suppress
-from io import TextIOWrapper
-import os
-import sys
-from typing import Callable, Iterator
+from contextlib import contextmanager
+from typing import Iterator
 
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS
 from mobilenetv2_ros.classifier import Settings
@@ -67,45 +60,6 @@ def parse_count(word: str, most: int, least: int = 1) -> int:
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"'{word}' is not usable; expected {least} to {most}")
     return number
-
-
-def run_printing(program: str, work: Callable[[], int]) -> int:
-    """
-    Run a program whose output may be cut off, or hold names that are no text.
-
-    :param program: its name, for the sentence.
-    :returns: exit code: that of ``work``, 1 if the output cannot be written, 130 after Ctrl-C.
-    """
-    _let_all_names_through()
-    try:
-        code = work()
-        if sys.stdout:
-            sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # as head -1 does; whoever reads knows
-        _drop_output()
-    except OSError as error:
-        with suppress(OSError):
-            place = f"'{error.filename}'" if error.filename else 'the output'
-            print(f'{program}: {place} cannot be written: {error.strerror}', file=sys.stderr)
-        _drop_output()
-    return 1
-
-
-def _let_all_names_through() -> None:
-    """Print what of a file's name is no text in the terminal's encoding as an escape sequence."""
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == 'strict':
-        sys.stdout.reconfigure(errors='backslashreplace')
-
-
-def _drop_output() -> None:
-    """Let the end of the process find nothing that cannot be written."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if stream:
-            os.dup2(nowhere, stream.fileno())
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import re
 from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 import cv2
+from mobilenetv2_ros.resources import expand_user
 import numpy as np
 from numpy.typing import NDArray
 
@@ -150,10 +151,10 @@ def resize(bgr: Pixels, size: Optional[Tuple[int, int]]) -> Pixels:
 
 
 def _existing_paths(source: str) -> List[Path]:
-    whole = _expand(source)
+    whole = expand_user(source)
     # Unlike Path.exists() this does not raise for what this user may not enter.
     paths = [whole] if os.path.exists(whole) else [
-        _expand(part.strip()) for part in source.split(',')]
+        expand_user(part.strip()) for part in source.split(',')]
     for path in paths:
         try:
             path.stat()
@@ -164,11 +165,6 @@ def _existing_paths(source: str) -> List[Path]:
         except OSError as error:
             raise _unreadable(path, error) from None
     return paths
-
-
-def _expand(path: str) -> Path:
-    """Put the user's home in place of ``~``; one of an unknown user stays and will not exist."""
-    return Path(os.path.expanduser(path))
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:

@@ -33,7 +33,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """
     hold_stop_signals()
     # Only now, with signals held, what takes its time to import.
-    from mobilenetv2_ros.tools.photo_classifier import run_printing
+    from mobilenetv2_ros.tools.printing import run_printing
 
     options = parse_arguments(arguments)
     return run_printing('benchmark', lambda: _run(options))

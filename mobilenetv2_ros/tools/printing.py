@@ -1,0 +1,62 @@
+# Copyright 2026 mobilenetv2_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Console programs whose output may be cut off, full, or hold names that are no text."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import TextIOWrapper
+import os
+import sys
+from typing import Callable
+
+
+def run_printing(program: str, work: Callable[[], int]) -> int:
+    """
+    Run a program whose output may be cut off, or hold names that are no text.
+
+    :param program: its name, for the sentence.
+    :returns: exit code: that of ``work``, 1 if the output cannot be written, 130 after Ctrl-C.
+    """
+    _let_all_names_through()
+    try:
+        code = work()
+        if sys.stdout:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # as head -1 does; whoever reads knows
+        _drop_output()
+    except OSError as error:
+        with suppress(OSError):
+            place = f"'{error.filename}'" if error.filename else 'the output'
+            print(f'{program}: {place} cannot be written: {error.strerror}', file=sys.stderr)
+        _drop_output()
+    return 1
+
+
+def _let_all_names_through() -> None:
+    """Print what of a file's name is no text in the terminal's encoding as an escape sequence."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _drop_output() -> None:
+    """Let the end of the process find nothing that cannot be written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream:
+            os.dup2(nowhere, stream.fileno())
