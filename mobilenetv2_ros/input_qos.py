@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Type
+from typing import Any, List
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
@@ -61,12 +61,12 @@ def make_sensor_qos() -> QoSProfile:
 
 
 def describe_mismatches(
-        node: Node, topic: str, message_type: Type[Any], qos: QoSProfile) -> List[str]:
+        node: Node, topic: str, message_type: Any, qos: QoSProfile) -> List[str]:
     """
     Find the publishers on a topic that cannot reach a subscription.
 
     :param topic: the full name, remapped.
-    :param message_type: that of the subscription, like ``qos``.
+    :param message_type: class of the subscription's messages; ``qos`` is its profile.
     :returns: a sentence for each, with what to set.
     """
     wanted = f"{message_type.__module__.partition('.')[0]}/msg/{message_type.__name__}"
