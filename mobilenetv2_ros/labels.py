@@ -112,9 +112,10 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 def _read_text(path: Path) -> str:
     """Read a file of a size that labels may have; a device or a pipe may never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError('it is no file')
-    if path.stat().st_size > _MAX_BYTES:
+    if status.st_size > _MAX_BYTES:
         raise ValueError(f'it has more than {_MAX_BYTES} bytes')
     return path.read_text(encoding='utf-8-sig')  # some editors begin a file with a mark
 

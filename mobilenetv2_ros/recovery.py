@@ -235,9 +235,10 @@ class Recovery:
             self._steps.reopen()
             return self._pass_on()
         except Exception as error:  # noqa: B902, whatever it is, the next attempt may succeed
-            if describe(error) != outage.reason and not self._stopping.is_set():
-                self._warn(f'the engine cannot be reopened: {describe(error)}')
-            self._change_outage(reason=describe(error))
+            reason = describe(error)
+            if reason != outage.reason and not self._stopping.is_set():
+                self._warn(f'the engine cannot be reopened: {reason}')
+            self._change_outage(reason=reason)
             return False
 
     def _pass_on(self) -> bool:
