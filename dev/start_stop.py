@@ -129,7 +129,7 @@ class Rounds:
 
     def _measure_start_up(self) -> None:
         node = self._start()
-        wait_until(lambda: holds_signals(node))
+        wait_until(lambda: holds_signals(node.usage.pid))
         began = time.monotonic()
         node.wait_until_active()
         self._start_up_seconds = time.monotonic() - began
@@ -160,7 +160,7 @@ class Rounds:
 
     def _wait_for(self, moment: str, node: NodeProcess) -> None:
         """Wait for the moment of the signal; before it holds signals Python has just begun."""
-        wait_until(lambda: holds_signals(node))
+        wait_until(lambda: holds_signals(node.usage.pid))
         if moment == 'start-up':
             time.sleep(self._choose.uniform(0, self._start_up_seconds))
         else:

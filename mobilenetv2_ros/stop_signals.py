@@ -27,8 +27,8 @@ import threading
 from typing import Callable, Set
 
 
-def _find_stop_signals() -> Set[signal.Signals]:
-    """Leave SIGHUP out where it is to be ignored, as nohup asks for."""
+def find_stop_signals() -> Set[signal.Signals]:
+    """Find the signals that end a program: SIGHUP only where nohup does not have it ignored."""
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     return {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} - ignored
 
@@ -39,7 +39,7 @@ def hold_stop_signals() -> None:
 
     A SIGHUP that the process was started to ignore stays ignored.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _find_stop_signals())
+    signal.pthread_sigmask(signal.SIG_BLOCK, find_stop_signals())
 
 
 def call_on_stop_signal(stop: Callable[[str], None]) -> None:
@@ -50,6 +50,6 @@ def call_on_stop_signal(stop: Callable[[str], None]) -> None:
     """
     def wait_for_signals() -> None:
         while True:
-            stop(signal.Signals(signal.sigwait(_find_stop_signals())).name)
+            stop(signal.Signals(signal.sigwait(find_stop_signals())).name)
 
     threading.Thread(target=wait_for_signals, name='stop_signals', daemon=True).start()

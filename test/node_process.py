@@ -234,10 +234,10 @@ def write_parameters(values: Dict[str, object]) -> Iterator[str]:
         yield f'{name}:={str(value).lower() if isinstance(value, bool) else value}'
 
 
-def holds_signals(node: NodeProcess) -> bool:
-    """Tell whether SIGINT is held: from there on a signal ends the node well."""
+def holds_signals(process: int) -> bool:
+    """Tell whether a process holds SIGINT: from there on a signal ends it well."""
     try:
-        status = Path(f'/proc/{node.usage.pid}/status').read_text()
+        status = Path(f'/proc/{process}/status').read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
     masks = [line.split()[1] for line in status.splitlines() if line.startswith('SigBlk:')]

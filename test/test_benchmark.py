@@ -23,14 +23,15 @@ from pathlib import Path
 import signal
 import subprocess
 import threading
-from typing import Any, Dict, List, Tuple
+import time
+from typing import Any, Dict, List, Optional, Tuple
 
 from conftest import StartPython
 from emulated_libdnn import Emulator, MODEL
 from mobilenetv2_ros.backends.registry import open_backend
 from mobilenetv2_ros.tools.benchmark.__main__ import parse_arguments
 from mobilenetv2_ros.tools.benchmark.backend import _Worker, measure
-from node_process import STOP_SIGNALS, wait_until
+from node_process import holds_signals, STOP_SIGNALS, wait_until
 import psutil
 import pytest
 
@@ -141,23 +142,23 @@ def check_error(result: Tuple[int, str, str], expected: str) -> None:
 
 def test_a_run_that_starts_too_late_has_a_frame_of_each_thread(emulator: Emulator) -> None:
     with closing(open_backend(MODEL).backend) as backend:
-        result = measure(backend, 2, 0.0).to_json()
+        result = measure(backend, 2, 0.0, threading.Event()).to_json()
     assert (result['frames'], result['wrong']) == (2, 0)
 
 
 def test_sessions_are_closed_after_the_last_run_when_a_signal_comes(
         emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: List[threading.Thread] = []
+    stopping = threading.Event()
 
-    def join(worker: threading.Thread) -> None:
+    def join(worker: threading.Thread, timeout: Optional[float] = None) -> None:
         joined.append(worker)
-        if len(joined) == 1:
-            raise KeyboardInterrupt
-        threading.Thread.join(worker)
+        stopping.set()
+        threading.Thread.join(worker, timeout)
 
     monkeypatch.setattr(_Worker, 'join', join)
     with closing(open_backend(MODEL).backend) as backend, pytest.raises(KeyboardInterrupt):
-        measure(backend, 2, 1000.0)
+        measure(backend, 2, 1000.0, stopping)
     assert len(set(joined)) == 2 and not any(worker.is_alive() for worker in joined)
 
 
@@ -241,20 +242,17 @@ def test_the_conversion_is_compared(start_python: StartPython) -> None:
         assert one['y_max'] <= 4
 
 
-def catches(process: int, caught: signal.Signals) -> bool:
-    """Tell whether a process has a handler for a signal."""
-    status = Path(f'/proc/{process}/status').read_text('utf-8')
-    mask, = (line.split()[1] for line in status.splitlines() if line.startswith('SigCgt'))
-    return bool(int(mask, 16) >> caught - 1 & 1)
-
-
+@pytest.mark.parametrize('delay', [0.0, 0.3, 0.6, 0.9])
 @pytest.mark.parametrize('reason', STOP_SIGNALS)
 @pytest.mark.parametrize('command', [
     ['backend', '--model', str(MODEL), '--seconds', '1000', '--threads', '4'], ['convert']])
 def test_a_signal_ends_it_without_a_traceback(
-        start_python: StartPython, command: List[str], reason: signal.Signals) -> None:
+        start_python: StartPython, command: List[str], reason: signal.Signals,
+        delay: float) -> None:
+    """Wherever in its start it is."""
     process = start_python('-m', 'mobilenetv2_ros.tools.benchmark', *command)
-    wait_until(lambda: catches(process.pid, signal.SIGTERM))
+    wait_until(lambda: holds_signals(process.pid))
+    time.sleep(delay)
     process.send_signal(reason)
     assert process.communicate(timeout=60) == ('', '')
     assert process.returncode == 130

@@ -305,7 +305,7 @@ def test_signals_end_it_while_it_starts(
         start_node: NodeStarter, number: signal.Signals, delay: float) -> None:
     """A Ctrl-C reaches it twice; wherever in its start it is."""
     node = start_node()
-    wait_until(lambda: holds_signals(node))
+    wait_until(lambda: holds_signals(node.usage.pid))
     time.sleep(delay)
     node.send(number)
     node.send(number)

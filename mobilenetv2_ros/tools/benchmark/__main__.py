@@ -21,7 +21,7 @@ import sys
 from typing import List, Optional
 
 from mobilenetv2_ros.stop_signals import hold_stop_signals
-from mobilenetv2_ros.tools.benchmark.stopping import interrupt_on_stop_signal
+from mobilenetv2_ros.tools.benchmark.stopping import watch_stop_signals
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
 
     set_up_process()
-    interrupt_on_stop_signal()
+    options.stopping = watch_stop_signals()
     try:
         options.run(options)
     except (BackendError, NoFreeDomainError) as error:

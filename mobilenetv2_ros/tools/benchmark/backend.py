@@ -34,9 +34,13 @@ from mobilenetv2_ros.backends.base import Backend, BackendError, Session
 from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, open_backend
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.tools.benchmark.arguments import parse_counts, parse_seconds
+from mobilenetv2_ros.tools.benchmark.stopping import check_stop
 import numpy as np
 
 _TIMEOUT = 10.0
+_LOOK_SECONDS = 0.1
+"""Between two looks whether a signal has come."""
+
 _WARM_UP_RUNS = 5
 
 
@@ -102,11 +106,14 @@ class _Worker(threading.Thread):
             self.join()
 
 
-def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
+def measure(backend: Backend, threads: int, seconds: float,
+            stopping: threading.Event) -> Measurement:
     """
     Run a model from several threads, each with a session of its own.
 
+    :param stopping: ends it early.
     :raises BackendError: the engine failed.
+    :raises KeyboardInterrupt: ``stopping`` was set.
     """
     with ExitStack() as opened:
         sessions = [opened.enter_context(closing(backend.open_session())) for _ in range(threads)]
@@ -119,7 +126,9 @@ def measure(backend: Backend, threads: int, seconds: float) -> Measurement:
             worker.end_at = began + seconds
             worker.start()
         for worker in workers:
-            worker.join()
+            while worker.is_alive():
+                check_stop(stopping)
+                worker.join(_LOOK_SECONDS)
         took = time.perf_counter() - began
     for worker in workers:
         if worker.error:
@@ -174,7 +183,8 @@ def _measure_variants(
     results = []
     for open_one in openers:
         with closing(open_one()) as backend:
-            results.append(measure(backend, threads, options.seconds).to_json())
+            results.append(measure(
+                backend, threads, options.seconds, options.stopping).to_json())
     return results
 
 

@@ -23,6 +23,7 @@ the same machine; the least of several medians is printed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from typing import Any, Callable, Dict, List, Tuple
@@ -30,6 +31,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import cv2
 from mobilenetv2_ros.image_message import Header, ImageView
 from mobilenetv2_ros.nv12 import Nv12, Nv12Converter
+from mobilenetv2_ros.tools.benchmark.stopping import check_stop
 from mobilenetv2_ros.tools.benchmark.usual_conversion import convert_to_nv12
 from mobilenetv2_ros.tools.encode import encode
 import numpy as np
@@ -60,7 +62,10 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print what the options ask for."""
-    results = [_measure(encoding, size) for encoding in options.encoding for size in _SIZES]
+    results = []
+    for encoding, size in itertools.product(options.encoding, _SIZES):
+        check_stop(options.stopping)
+        results.append(_measure(encoding, size))
     if options.json:
         print(json.dumps({'results': results}))
         return

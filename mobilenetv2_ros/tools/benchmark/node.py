@@ -41,10 +41,10 @@ from typing import Any, Dict, Iterator, List, Tuple
 from mobilenetv2_ros.backends.base import BackendError
 from mobilenetv2_ros.engine import choose_model
 from mobilenetv2_ros.resources import large_image_environment
-from mobilenetv2_ros.stop_signals import hold_stop_signals
 from mobilenetv2_ros.tools.benchmark.arguments import (
     FLOOD, parse_rate, parse_seconds, parse_size, parse_thread_count)
 from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
+from mobilenetv2_ros.tools.benchmark.stopping import check_stop
 from mobilenetv2_ros.tools.free_domain import find_free_domain
 from mobilenetv2_ros.tools.photo_classifier import parse_count
 import numpy as np
@@ -111,18 +111,16 @@ def run(options: argparse.Namespace) -> None:
 
 def _measure_cameras(
         command: List[str], options: argparse.Namespace) -> List[Dict[str, Any]]:
-    stopping = threading.Event()
-    # The processes that these threads start inherit that signals are held back.
-    with ThreadPoolExecutor(options.cameras, initializer=hold_stop_signals) as pool:
+    with ThreadPoolExecutor(options.cameras) as pool:
         try:
             return list(pool.map(
-                lambda camera: _measure(command, options, stopping), range(options.cameras)))
-        finally:
-            stopping.set()
+                lambda camera: _measure(command, options), range(options.cameras)))
+        except BackendError:
+            options.stopping.set()  # nobody wants to know of the other cameras any more
+            raise
 
 
-def _measure(command: List[str], options: argparse.Namespace,
-             stopping: threading.Event) -> Dict[str, Any]:
+def _measure(command: List[str], options: argparse.Namespace) -> Dict[str, Any]:
     environment = _make_environment(options.default_transport)
     width, height = options.size
     with _running(command, environment, subprocess.DEVNULL) as node, _running(
@@ -130,7 +128,7 @@ def _measure(command: List[str], options: argparse.Namespace,
              str(width), str(height), str(options.rate), str(options.seconds), str(node.pid)],
             environment, subprocess.PIPE) as load:
         report: Dict[str, Any] = json.loads(_wait_for_output(
-            load, node, options.seconds, stopping))
+            load, node, options.seconds, options.stopping))
     report.update({f'latency_{name}': value for name, value in report.pop('latency_ms').items()})
     return report
 
@@ -141,11 +139,13 @@ def _wait_for_output(
     Wait until the load generator has ended.
 
     :param seconds: that it measures.
-    :param stopping: set when nobody wants to know any more.
+    :param stopping: ends it early.
     :raises BackendError: the node has ended, or gives no results.
+    :raises KeyboardInterrupt: ``stopping`` was set.
     """
     deadline = time.monotonic() + seconds + _PATIENCE
-    while not stopping.is_set() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        check_stop(stopping)
         try:
             output: bytes = load.communicate(timeout=0.2)[0]
         except subprocess.TimeoutExpired:

@@ -15,22 +15,42 @@
 """
 How a signal ends a benchmark and the processes that it has started.
 
-All of them start with the signals held back, the others because they inherit that, and let them
+All of them start with the signals held back, the others because they inherit that. The benchmark
+looks between its steps whether one has come: a KeyboardInterrupt out of the blue gets lost where C
+code runs Python and ignores what it raises, as imports within NumPy do. The others let signals
 through when they have something to tidy up.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType
 from typing import Optional
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mobilenetv2_ros.stop_signals import call_on_stop_signal, find_stop_signals
+
+
+def watch_stop_signals() -> threading.Event:
+    """Return what is set when one of the signals comes, or has come, that are held back."""
+    stopping = threading.Event()
+    call_on_stop_signal(lambda name: stopping.set())
+    return stopping
+
+
+def check_stop(stopping: threading.Event) -> None:
+    """
+    Look between two steps whether to go on.
+
+    :raises KeyboardInterrupt: no.
+    """
+    if stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def release_stop_signals() -> None:
     """Let signals through, those that came while they were held back at once."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, find_stop_signals())
 
 
 def interrupt_on_stop_signal() -> None:
@@ -48,10 +68,8 @@ def interrupt_on_stop_signal() -> None:
 
 
 def _handle_with(handler: signal._HANDLER) -> None:
-    for one in _STOP_SIGNALS:
-        # A SIGHUP that is ignored stays so, as nohup asks for.
-        if one != signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, handler)
+    for one in find_stop_signals():
+        signal.signal(one, handler)
 
 
 def _do_nothing(number: int, frame: Optional[FrameType]) -> None:
