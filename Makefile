@@ -15,42 +15,53 @@
 # For machines without a ROS installation: every target makes the virtual environment it needs.
 # With ROS 2 installed, colcon builds and tests this package as any other.
 
-# One that a sourced ROS installation has set says nothing about what can be installed here.
-ifneq ($(origin ROS_DISTRO),command line)
-ROS_DISTRO := kilted
+ENVIRONMENT := kilted
+# ROS_DISTRO=jazzy on the command line says the same; a sourced ROS installation sets it too, which
+# says nothing about what can be installed here.
+ifeq ($(origin ROS_DISTRO),command line)
+ENVIRONMENT := $(ROS_DISTRO)
 endif
-ifeq ($(wildcard dev/requirements-$(ROS_DISTRO).txt),)
-$(error ROS_DISTRO '$(ROS_DISTRO)' cannot be installed without ROS; expected kilted or jazzy)
+ifeq ($(filter $(ENVIRONMENT),kilted jazzy board),)
+$(error environment '$(ENVIRONMENT)' is unknown; expected kilted, jazzy or board)
 endif
-ifeq ($(ROS_DISTRO),kilted)
-VENV := .venv
+ifeq ($(ENVIRONMENT),board)
+DISTRO := jazzy
+LIBRARIES := requirements-board.txt
+# The linters need newer libraries.
+LINT :=
 else
-VENV := .venv-$(ROS_DISTRO)
+DISTRO := $(ENVIRONMENT)
+LIBRARIES := requirements.txt
+LINT := lint
 endif
+VENV := .venv$(filter-out -kilted,-$(ENVIRONMENT))
 PYTHON := $(VENV)/bin/python
 # A sourced ROS installation must not leak into the virtual environment.
 RUN := env -u PYTHONPATH -u AMENT_PREFIX_PATH ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
-       ROS_DISTRO=$(ROS_DISTRO)
-SET_UP := dev/set_up.sh dev/requirements.txt dev/requirements-$(ROS_DISTRO).txt \
-          $(wildcard dev/vision_msgs/msg/*.msg)
+       ROS_DISTRO=$(DISTRO)
+SET_UP := dev/set_up.sh dev/$(LIBRARIES) dev/requirements-$(DISTRO).txt \
+          $(wildcard dev/*_msgs/msg/*.msg)
 
-.PHONY: help demo test lint faults benchmark soak soak-backend start-stop fuzz clean
+.PHONY: help demo test lint faults coverage benchmark soak soak-backend start-stop fuzz clean
 
 help:
 	@echo 'make demo   classify a few photos that arrive over ROS 2 topics'
 	@echo 'make test   lint and run every test'
 	@echo 'make lint   flake8, docstrings, licence headers, types'
 	@echo 'make faults run the tests in which the BPU, its library, files or the world around fail'
+	@echo 'make coverage      run every test and tell which lines of the package were not run'
 	@echo 'make benchmark     measure engine, node and conversion on an emulated BPU'
-	@echo 'make soak          a million pictures through the node (FRAMES=1000000), about 20 minutes'
+	@echo 'make soak          a million images through the node (FRAMES=1000000), then a storm of'
+	@echo '                   transitions, parameters and faults (STORM=420 seconds), 30 minutes'
 	@echo 'make start-stop    a thousand nodes, each ended by a signal at any moment (ROUNDS=1000)'
 	@echo 'make soak-backend  a million inferences on an emulated BPU with random failures'
 	@echo 'make fuzz   millions of hostile messages against the parsers (FUZZ_RUNS=10000000)'
 	@echo 'make clean  remove the virtual environments'
-	@echo 'ROS_DISTRO=jazzy selects the other distribution (default: kilted)'
+	@echo 'ENVIRONMENT=jazzy  with ROS 2 Jazzy in place of Kilted'
+	@echo 'ENVIRONMENT=board  with the Python and the libraries of an RDK X5 board (needs python3.10)'
 
 $(VENV)/set_up.done: $(SET_UP)
-	@dev/set_up.sh $(VENV) $(ROS_DISTRO)
+	@dev/set_up.sh $(VENV) $(ENVIRONMENT)
 
 $(VENV)/installed.done: $(VENV)/set_up.done setup.py
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps \
@@ -62,12 +73,22 @@ demo: $(VENV)/installed.done
 lint: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/lint.py
 
-test: lint
+test: $(LINT) $(VENV)/installed.done
 	@$(RUN) $(PYTHON) -m pytest test
 
 # What goes wrong with BPU, library, model file: each test a line.
 faults: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) -m pytest test -m faults --verbose --no-header --disable-warnings
+
+# Tests that fail do not keep the figures back, and do fail the target.
+COVERAGE := $(PYTHON) -m coverage
+coverage: $(VENV)/installed.done
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r dev/requirements-coverage.txt
+	@rm -rf build/coverage
+	@status=0; \
+	$(RUN) $(COVERAGE) run --rcfile dev/coverage.ini -m pytest test || status=$$?; \
+	$(COVERAGE) combine --quiet --rcfile dev/coverage.ini && \
+	$(COVERAGE) report --rcfile dev/coverage.ini && exit $$status
 
 # A stand-in for the BPU: the library that libdnn.so is looked for in, and a model for it.
 build/emulated_libdnn/libdnn.so: $(VENV)/installed.done test/emulated_libdnn/libdnn.c \
@@ -83,15 +104,17 @@ benchmark: build/emulated_libdnn/bare_calls
 	@$(RUN) LD_LIBRARY_PATH=build/emulated_libdnn PYTHON=$(PYTHON) dev/benchmark.sh
 
 FRAMES ?= 1000000
+STORM ?= 420
 soak: $(VENV)/installed.done
-	@$(RUN) $(PYTHON) dev/soak_node.py --frames $(FRAMES)
+	@cd test && $(RUN) ../$(PYTHON) -m endurance.soak_node --frames $(FRAMES)
+	@cd test && $(RUN) ../$(PYTHON) -m endurance.storm_node --seconds $(STORM)
 
 ROUNDS ?= 1000
 start-stop: $(VENV)/installed.done
-	@$(RUN) $(PYTHON) dev/start_stop.py --rounds $(ROUNDS)
+	@cd test && $(RUN) ../$(PYTHON) -m endurance.start_stop --rounds $(ROUNDS)
 
 soak-backend: $(VENV)/installed.done
-	@$(RUN) $(PYTHON) dev/soak_backend.py
+	@cd test && $(RUN) ../$(PYTHON) -m endurance.soak_backend
 
 FUZZ_RUNS ?= 10000000
 fuzz: $(VENV)/installed.done

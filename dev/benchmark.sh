@@ -18,19 +18,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 model=test/emulated_libdnn/mobilenetv2_224x224_nv12.bin
 measure() { "$PYTHON" -m mobilenetv2_ros.tools.benchmark "$@"; echo; }
+compare() { "$PYTHON" dev/comparison/compare.py "$@"; echo; }
 
 for threads in 1 2 4 8; do
     build/emulated_libdnn/bare_calls $model $threads 5
-    measure backend --model $model --threads $threads --compare-gil
+    compare backend --model $model --threads $threads
 done
 measure backend --model $model --threads 4 --busy
 for case in '--rate flood' '--encoding bgr8 --size 640x480 --rate flood' \
         '--encoding nv12 --size 1920x1080 --rate 60' '--encoding bgr8 --size 640x480 --rate 30'; do
     # Each case is a list of options.
     # shellcheck disable=SC2086
-    measure node --model $model --threads 4 --baseline $case
+    compare node --model $model --threads 4 $case
 done
 for cameras in 1 2 4; do
-    measure node --model $model --encoding bgr8 --size 640x480 --rate 30 --cameras $cameras
+    measure node --model $model --encoding bgr8 --size 640x480 --rate 30 --cameras $cameras \
+        --one-process
 done
-measure convert
+compare convert

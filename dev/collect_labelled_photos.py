@@ -48,7 +48,7 @@ class Photo(NamedTuple):
     reason: str
 
 
-# foolbox ships twenty pictures with a class in their names. Three are not here, because they do
+# foolbox ships twenty images with a class in their names. Three are not here, because they do
 # not show that class: 11_630 (a laced shoe is no loafer), 12_741 (stained-glass windows, no prayer
 # rug) and 14_129 (two distant birds on a wire, their bills not a spoonbill's).
 FOOLBOX = ('foolbox', '3.3.4')

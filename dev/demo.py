@@ -15,7 +15,7 @@
 """
 Show the node at work: photos published in several encodings, and what comes back over DDS.
 
-The node and the picture sources, one for each encoding, are processes of their own; this one only
+The node and the image sources, one for each encoding, are processes of their own; this one only
 listens. The exit code is 0 if every photo was classified as photos/labels.txt says.
 """
 
@@ -32,11 +32,11 @@ import tempfile
 import time
 from typing import Callable, ContextManager, Dict, Iterator, List, NamedTuple, Tuple
 
-from mobilenetv2_ros.labels import read_labels
+from mobilenetv2_ros.inference.labels import read_labels
 from mobilenetv2_ros.resources import find_labels, share_folder
 from mobilenetv2_ros.tools.encode import encode
-from mobilenetv2_ros.tools.free_domain import find_free_domain
-from mobilenetv2_ros.tools.pictures import read_photo
+from mobilenetv2_ros.tools.free_domain import find_free_domain, localhost_environment
+from mobilenetv2_ros.tools.sources import read_image
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -45,9 +45,9 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, VisionInfo
 
 ENCODINGS = ('bgr8', 'nv12', 'yuyv', 'bayer_rggb8')
-PICTURES_PER_SECOND = 5.0
+IMAGES_PER_SECOND = 5.0
 RELIABLE = 'qos_overrides./image_raw.{}.reliability:=reliable'
-"""As sensor data, a part of the large pictures would get lost on the way."""
+"""As sensor data, a part of the large images would get lost on the way."""
 
 PATIENCE_SECONDS = 60.0
 """For each step; all of it takes a few seconds."""
@@ -60,7 +60,7 @@ class DemoError(RuntimeError):
 
 
 class Answer(NamedTuple):
-    """A classification and how long it took from the picture's time stamp, in milliseconds."""
+    """A classification and how long it took from the image's time stamp, in milliseconds."""
 
     names: List[str]
     scores: List[float]
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
 
 
 class Listener:
-    """Collects pictures and classifications as they arrive."""
+    """Collects images and classifications as they arrive."""
 
     def __init__(self) -> None:
         """Subscribe."""
@@ -84,7 +84,7 @@ class Listener:
             VisionInfo, 'mobilenetv2/vision_info', self._on_vision_info, latched)
 
     def take_pairs(self) -> Iterator[Tuple[Image, Answer]]:
-        """Hand out the pictures whose classification has come, each once."""
+        """Hand out the images whose classification has come, each once."""
         for stamp in self._images.keys() & self._answers.keys():
             yield self._images.pop(stamp), self._answers.pop(stamp)
 
@@ -125,9 +125,8 @@ def main() -> int:
 
     :returns: exit code.
     """
-    # A domain of its own, on this machine only: no robot near by gets these pictures.
-    os.environ['ROS_DOMAIN_ID'] = str(find_free_domain())
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    # A domain of its own, on this machine only: no robot near by gets these images.
+    os.environ.update(localhost_environment(), ROS_DOMAIN_ID=str(find_free_domain()))
     # As for Ctrl-C, so that no process is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -143,7 +142,7 @@ def main() -> int:
               file=sys.stderr)
         return 1
     print('\nEvery first class is right and all processes have ended cleanly. Next: your own '
-          'pictures, see README.md')
+          'images, see docs/usage.md')
     return 0
 
 
@@ -158,7 +157,7 @@ def run() -> int:
           'nothing but ROS topics')
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        with running('classifier_node', 'mobilenetv2_ros.main', '--ros-args',
+        with running('classifier_node', 'mobilenetv2_ros.node.main', '--ros-args',
                      '-p', RELIABLE.format('subscription')) as node:
             listener = Listener()
             listener.wait_until(lambda: bool(listener.method), 'classifier_node', node)
@@ -191,8 +190,8 @@ def show_all(expected: Dict[Path, str], listener: Listener) -> int:
 
     :returns: how many first classes are wrong.
     """
-    # Equal bytes tell which photo a picture is, and that it arrived unharmed.
-    photos = {(encoding, encode(read_photo(photo), encoding).data): photo
+    # Equal bytes tell which photo an image is, and that it arrived unharmed.
+    photos = {(encoding, encode(read_image(photo), encoding).data): photo
               for encoding in ENCODINGS for photo in expected}
     answers: Dict[Tuple[str, Path], Tuple[Image, Answer]] = {}
 
@@ -215,10 +214,10 @@ def show_all(expected: Dict[Path, str], listener: Listener) -> int:
 
 
 def publishing(encoding: str) -> ContextManager[subprocess.Popen[bytes]]:
-    """Keep a picture source running that publishes the photos in an encoding."""
+    """Keep an image source running that publishes the photos in an encoding."""
     return running(
         'image_source', 'mobilenetv2_ros.tools.image_source', '--ros-args',
-        '-p', f'encoding:={encoding}', '-p', f'rate:={PICTURES_PER_SECOND}',
+        '-p', f'encoding:={encoding}', '-p', f'rate:={IMAGES_PER_SECOND}',
         '-p', RELIABLE.format('publisher'))
 
 

@@ -15,8 +15,9 @@
 """
 Fuzz what takes bytes from the network, and print one line for each target.
 
-The targets are in test/fuzz/fuzz_target.py, their small corpora in test/fuzz/corpus/. What a run
-finds on its way is kept in build/fuzz/, and a message that breaks something is written there too.
+The targets are in test/fuzzing/targets.py, their small corpora in test/fuzzing/corpus/. What a
+run finds on its way is kept in build/fuzz/, and a message that breaks something is written there
+too.
 The exit code is 1 if there is one.
 
     python dev/fuzz.py [--runs N] [TARGET...]
@@ -33,11 +34,10 @@ import sys
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-FUZZ = ROOT / 'test' / 'fuzz'
 TARGETS = ('image', 'compressed_image')
 
 SECONDS_FOR_ONE = 10
-MOST_MEGABYTES = 512
+MAX_MEGABYTES = 512
 """What a message may take: far less than a bomb, more than Python and OpenCV do by themselves."""
 
 
@@ -80,11 +80,14 @@ def fuzz(target: str, runs: int, kept: Path) -> Outcome:
     """
     kept.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, FUZZ / 'fuzz_target.py', target, f'-runs={runs}', '-print_final_stats=1',
-         f'-timeout={SECONDS_FOR_ONE}', f'-rss_limit_mb={MOST_MEGABYTES}',
-         f'-artifact_prefix={kept}/crash_',
+        [sys.executable, '-m', 'fuzzing.fuzz_target', target, f'-runs={runs}',
+         '-print_final_stats=1',
+         f'-timeout={SECONDS_FOR_ONE}', f'-rss_limit_mb={MAX_MEGABYTES}',
+         f'-artifact_prefix={kept.resolve()}/crash_',
          # libjpeg and libpng complain about each file; libFuzzer keeps its own way out.
-         '-close_fd_mask=2', kept, FUZZ / 'corpus' / target],
+         '-close_fd_mask=2', kept.resolve(),
+         ROOT / 'test' / 'fuzzing' / 'corpus' / target],
+        cwd=ROOT / 'test',
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         encoding='utf-8', errors='replace', check=False)
     return Outcome(

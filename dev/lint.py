@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Check style, docstrings, licence headers, types and the border between ROS and the rest.
+Check style, docstrings, licence headers, types and which room imports which.
 
 Prints one line for each check, followed by what it found; the exit code is 1 if anything was
 found. flake8 and pydocstyle run as ament_flake8 and ament_pep257 run them.
@@ -21,7 +21,6 @@ found. flake8 and pydocstyle run as ament_flake8 and ament_pep257 run them.
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 import re
 import subprocess
@@ -32,20 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = 'mobilenetv2_ros'
 CHECKED = (PACKAGE, 'launch', 'test', 'dev', 'setup.py')
 
-ROS_FREE = tuple(f'{PACKAGE}/{name}' for name in (
-    'backends', 'classifier.py', 'command_line.py', 'compressed_image.py',
-    'cv_bridge_fallback.py', 'engine.py', 'image_message.py', 'labels.py',
-    'launch_arguments.py', 'nv12.py', 'overlay.py', 'parameters.py', 'pipeline.py',
-    'process_setup.py', 'ranking.py', 'recovery.py', 'resources.py', 'stop_signals.py',
-    'tools/classify_image.py', 'tools/download.py', 'tools/download_model.py',
-    'tools/encode.py', 'tools/evaluate.py', 'tools/free_domain.py',
-    'tools/labelled_pictures.py', 'tools/photo_classifier.py', 'tools/pictures.py',
-    'tools/printing.py', 'trouble_log.py'))
-"""What works without a ROS installation; folders include all that is in them."""
+LOOSELY_TYPED = tuple(f'{PACKAGE}/{name}' for name in ('node', 'tools'))
+"""What handles objects of rclpy, which had no types in Humble; the rest is typed strictly."""
 
-STRICTLY_TYPED = (*ROS_FREE, 'test/emulated_libdnn/__init__.py')
-
-ROS_MODULES = {'launch', 'launch_ros', 'rclpy'}
+STRICTLY_TYPED = (PACKAGE, 'test/emulated_libdnn/__init__.py')
 
 AMENT_PEP257_IGNORED = 'D100,D101,D102,D103,D104,D105,D106,D107,D203,D212,D404'
 
@@ -76,7 +65,7 @@ def main() -> int:
         ('style (flake8)', check_style),
         ('docstrings (pydocstyle)', check_docstrings),
         ('licence headers', check_licences),
-        ('modules without ROS', check_ros_free),
+        ('rooms and ROS (import-linter)', check_rooms),
         ('types (mypy)', check_types))
     total = 0
     for name, check in checks:
@@ -120,19 +109,18 @@ def has_licence(text: str) -> bool:
     return 'Copyright ' in head.partition(LICENCE)[0] and LICENCE in head
 
 
-def check_ros_free() -> List[str]:
-    """Find imports of ROS, or of modules that need it, in those that must do without it."""
-    files = _python_files(ROS_FREE)
-    free = {_module_name(path) for path in files}
-    return [f'{path}:{line}: imports {module}, which needs ROS'
-            for path in files for line, module in _imports(path)
-            if module.partition('.')[0] in ROS_MODULES
-            or module.startswith(f'{PACKAGE}.') and module not in free]
+def check_rooms() -> List[str]:
+    """Find imports from a room that may not be imported, or of ROS where it is not known."""
+    report = _run(
+        str(Path(sys.executable).with_name('lint-imports')), '--no-cache', '--no-logo',
+        'dev/importlinter.ini')
+    # The walls that stand are listed before those that are broken.
+    return report.partition('Broken contracts')[2].splitlines()
 
 
 def check_types() -> List[str]:
     """Run mypy, strictly on the modules without ROS."""
-    strict = _python_files(STRICTLY_TYPED)
+    strict = sorted(set(_python_files(STRICTLY_TYPED)) - set(_python_files(LOOSELY_TYPED)))
     rest = sorted(set(_python_files(CHECKED)) - set(strict))
     findings = _run_mypy('strict', strict, '--strict') + _run_mypy('normal', rest)
     return [line for line in dict.fromkeys(findings) if ': note: ' not in line]
@@ -167,22 +155,6 @@ def _python_files(paths: Iterable[str]) -> List[str]:
     found = [file for path in paths for file in (
         (ROOT / path).rglob('*.py') if (ROOT / path).is_dir() else [ROOT / path])]
     return sorted(str(file.relative_to(ROOT)) for file in found if file.is_file())
-
-
-def _module_name(path: str) -> str:
-    return path.removesuffix('.py').removesuffix('/__init__').replace('/', '.')
-
-
-def _imports(path: str) -> List[Tuple[int, str]]:
-    """Find all imports of a file, those in functions and for type checkers included."""
-    tree = ast.parse((ROOT / path).read_text(encoding='utf-8'), path)
-    found: List[Tuple[int, str]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append((node.lineno, node.module))
-    return found
 
 
 if __name__ == '__main__':

@@ -66,7 +66,7 @@ CHANNEL_AXIS = {
 }
 
 # The largest weight of an output channel, at least. See lift_dead_channels().
-LEAST_PEAK = 1e-4
+MIN_PEAK = 1e-4
 
 # A LiteRT file is a flatbuffer with this name in it; tensors start at multiples of 16 bytes.
 FILE_IDENTIFIER = b'TFL3'
@@ -92,7 +92,7 @@ class PixelsToProbabilities(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """
-        Classify one picture.
+        Classify one image.
 
         :param pixels: float32, shape (1, 224, 224, 3), already (pixel - 127) / 128
         :return: float32, shape (1, 1000), probabilities
@@ -100,14 +100,14 @@ class PixelsToProbabilities(torch.nn.Module):
         return torch.softmax(self.network(pixels.permute(0, 3, 1, 2)), dim=1)
 
 
-def normalize(picture: np.ndarray) -> np.ndarray:
+def normalize(image: np.ndarray) -> np.ndarray:
     """
-    Turn the pixels of one picture into what the float network takes.
+    Turn the pixels of one image into what the float network takes.
 
-    :param picture: uint8, shape (224, 224, 3), RGB
+    :param image: uint8, shape (224, 224, 3), RGB
     :return: float32, shape (1, 224, 224, 3)
     """
-    return ((picture.astype(np.float32) - PIXEL_ZERO) / PIXEL_SCALE)[np.newaxis]
+    return ((image.astype(np.float32) - PIXEL_ZERO) / PIXEL_SCALE)[np.newaxis]
 
 
 def convert_to_float_model() -> bytes:
@@ -167,7 +167,7 @@ def lift_dead_channels(float_model: bytes) -> bytes:
     """
     Give each channel of a convolution at least one weight that is not nearly zero.
 
-    124 channels have weights below 1e-5 and return their bias, whatever the picture. An int8
+    124 channels have weights below 1e-5 and return their bias, whatever the image. An int8
     convolution counts the bias in units of (scale of the input * scale of the weights), as int32:
     with such weights it would not fit. One weight of 1e-4 makes it fit and changes the channel by
     less than 0.001.
@@ -185,21 +185,21 @@ def lift_dead_channels(float_model: bytes) -> bytes:
         buffer = model.buffers[tensor.buffer]
         weights = buffer.data.view(np.float32).reshape(tensor.shape).copy()
         channels = np.moveaxis(weights, axis, 0)
-        dead = np.abs(channels).max(axis=(1, 2, 3)) < LEAST_PEAK
-        channels[dead, 0, 0, 0] = LEAST_PEAK
+        dead = np.abs(channels).max(axis=(1, 2, 3)) < MIN_PEAK
+        channels[dead, 0, 0, 0] = MIN_PEAK
         buffer.data = weights.reshape(-1).view(np.uint8)
     return pack(model)
 
 
 def photo_crops(photo: Image.Image) -> Iterator[np.ndarray]:
     """
-    Cut seven pictures out of one photo: all of it, its mirror image, and five squares.
+    Cut seven images out of one photo: all of it, its mirror image, and five squares.
 
     One black and one white pixel in each make the pixel range, and so the input's scale, the same
     whatever the photos are.
 
-    :param photo: a picture of any size and mode
-    :return: pictures, uint8, shape (224, 224, 3), RGB
+    :param photo: an image of any size and mode
+    :return: images, uint8, shape (224, 224, 3), RGB
     """
     photo = photo.convert('RGB')
     width, height = photo.size
@@ -207,26 +207,26 @@ def photo_crops(photo: Image.Image) -> Iterator[np.ndarray]:
     right, bottom = width - side, height - side
     corners = ((right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom))
     boxes = [(0, 0, width, height)] + [(x, y, x + side, y + side) for x, y in corners]
-    pictures = [np.array(photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
-                for box in boxes]
-    pictures.append(pictures[0][:, ::-1].copy())
-    for picture in pictures:
-        picture[0, 0] = 0
-        picture[0, 1] = 255
-        yield picture
+    images = [np.array(photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+              for box in boxes]
+    images.append(images[0][:, ::-1].copy())
+    for image in images:
+        image[0, 0] = 0
+        image[0, 1] = 255
+        yield image
 
 
 def calibration_samples() -> Iterator[dict[str, np.ndarray]]:
     """
-    Give the pictures that the ranges of the activations are measured on.
+    Give the images that the ranges of the activations are measured on.
 
     :return: the float network's inputs by name
     """
     for directory, names in CALIBRATION_PHOTOS.items():
         for name in names:
             with Image.open(directory / name) as photo:
-                for picture in photo_crops(photo):
-                    yield {'args_0': normalize(picture)}
+                for image in photo_crops(photo):
+                    yield {'args_0': normalize(image)}
 
 
 def quantize(float_model: bytes) -> bytes:
@@ -248,7 +248,7 @@ def quantize(float_model: bytes) -> bytes:
             '.*', operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
     # Quantizer.calibrate() keeps a moving average of the ranges, which cuts off the activations
-    # of most pictures. The extremes over all the pictures do not.
+    # of most images. The extremes over all the images do not.
     ranges = calibrator.Calibrator(
         float_model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
     ranges.calibrate({'serving_default': list(calibration_samples())}, recipe)

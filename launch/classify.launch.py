@@ -21,20 +21,25 @@ Each of the node's parameters is an argument. One that is not given is as in ``p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from mobilenetv2_ros.launch_arguments import BOOLEANS, find_namespaces, parse_value
-from mobilenetv2_ros.parameters import ParameterRow, PARAMETERS, Value
-from mobilenetv2_ros.resources import large_image_environment, share_folder
+from mobilenetv2_ros.node.launch_arguments import (
+    BOOLEANS, find_cameras, find_namespaces, parse_value)
+from mobilenetv2_ros.node.parameters import ParameterRow, PARAMETERS, Value
+from mobilenetv2_ros.resources import (
+    CLASSIFIER_PROFILE, large_image_environment, share_folder, shared_memory_environment)
+
+IMAGE_TOPICS = 'image_raw', 'hbmem_img'
+"""Of the node; which one it subscribes depends on image_transport."""
 
 NODE_PARAMETERS = (
     *PARAMETERS,
-    ParameterRow('use_sim_time', False, 'Take the time from /clock.'),
+    ParameterRow('use_sim_time', False, 'Use the time of /clock.'),
 )
 
 
@@ -42,28 +47,34 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the arguments, then start the node with those that were given."""
     return LaunchDescription([
         DeclareLaunchArgument(
-            'image', default_value='image_raw',
-            description='Topic of the pictures.'),
+            'image', default_value='',
+            description='Image topic. Empty: image_raw, or hbmem_img with image_transport '
+            'shared_mem. With compressed, /compressed is added to it unless it ends so.'),
         DeclareLaunchArgument(
             'params_file', default_value=str(share_folder() / 'config' / 'classifier.yaml'),
-            description='Parameters of the node that are not given as arguments.'),
+            description='YAML file for the parameters that are not given as arguments.'),
         *map(declare_parameter_argument, NODE_PARAMETERS),
         DeclareLaunchArgument(
             'namespace', default_value='', description='Namespace of the node and its topics.'),
         DeclareLaunchArgument(
-            'log_level', default_value='info', description='Least severity that is logged.',
+            'log_level', default_value='info', description='Minimum severity to log.',
             choices=['debug', 'info', 'warn', 'error', 'fatal']),
         DeclareLaunchArgument(
-            'respawn', default_value='false', description='Start the node again when it fails.',
+            'respawn', default_value='false',
+            description='Start the node again 2 s after it ends.',
             choices=list(BOOLEANS)),
         DeclareLaunchArgument(
             'cameras', default_value='',
-            description='Names such as [front,rear]: one node for each, in a namespace of that '
-            'name below namespace. Not given: one node.'),
+            description='Camera names, such as [front,rear]: one node per name, in a namespace of '
+            'that name below namespace. Empty: a single node.'),
+        DeclareLaunchArgument(
+            'one_process', default_value='false', choices=list(BOOLEANS),
+            description='Run the nodes of all cameras in one process, which takes less memory, '
+            'instead of one each.'),
         DeclareLaunchArgument(
             'large_image_transport', default_value='true', choices=list(BOOLEANS),
-            description='Give Fast DDS shared memory for large pictures; the camera needs '
-            'config/fastdds_large_images.xml too.'),
+            description='Let Fast DDS pass large images through shared memory; the camera needs '
+            'config/fastdds_large_images.xml.'),
         OpaqueFunction(function=make_nodes),
     ])
 
@@ -73,7 +84,7 @@ def declare_parameter_argument(row: ParameterRow) -> DeclareLaunchArgument:
     choices = list(BOOLEANS) if isinstance(row.default, bool) else list(row.choices)
     return DeclareLaunchArgument(
         row.name, default_value='', choices=['', *choices] if choices else None,
-        description=f'{row.help} Not given: as in params_file.')
+        description=f'{row.text} Not given: as in params_file.')
 
 
 def make_nodes(context: LaunchContext) -> List[LaunchDescriptionEntity]:
@@ -91,14 +102,24 @@ def make_nodes(context: LaunchContext) -> List[LaunchDescriptionEntity]:
     given: Dict[str, Value] = {
         row.name: parse_value(row, argument(row.name))
         for row in NODE_PARAMETERS if argument(row.name)}
-    large_images = BOOLEANS[argument('large_image_transport')]
-    return [
-        Node(
-            package='mobilenetv2_ros', executable='classifier_node', name='mobilenetv2',
-            namespace=namespace, parameters=[str(params_file), given],
-            remappings=[('image_raw', argument('image'))],
+    remappings = [(topic, argument('image')) for topic in IMAGE_TOPICS if argument('image')]
+    environment: Dict[str, str] = {}
+    if given.get('image_transport') == 'shared_mem':
+        environment = shared_memory_environment()
+    elif BOOLEANS[argument('large_image_transport')]:
+        environment = large_image_environment(CLASSIFIER_PROFILE)
+
+    def make_node(namespace: str, **options: Any) -> Node:
+        return Node(
+            package='mobilenetv2_ros', executable='classifier_node', namespace=namespace,
+            parameters=[str(params_file), given], remappings=remappings,
             ros_arguments=['--log-level', argument('log_level')],
-            additional_env=large_image_environment() if large_images else None,
+            additional_env=environment or None,
             output='screen', emulate_tty=True,
-            respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0)
-        for namespace in find_namespaces(argument('namespace'), argument('cameras'))]
+            respawn=BOOLEANS[argument('respawn')], respawn_delay=2.0, **options)
+
+    namespace, cameras = argument('namespace'), argument('cameras')
+    if cameras and BOOLEANS[argument('one_process')]:
+        # Without a name: launch_ros gives parameters to all nodes of the process then.
+        return [make_node(namespace, arguments=['--cameras', *find_cameras(cameras)])]
+    return [make_node(one, name='mobilenetv2') for one in find_namespaces(namespace, cameras)]

@@ -12,71 +12,86 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Start the node and a source of pictures; all arguments of classify.launch.py count."""
+"""
+Start the node and a source of images; all arguments of classify.launch.py count.
+
+It ends when the source ends, or the node, unless that is to be started again: either alone shows
+nothing, and whoever waits for results should see why.
+"""
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler,
+    Shutdown)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobilenetv2_ros.launch_arguments import BOOLEANS, find_namespaces
+from mobilenetv2_ros.node.launch_arguments import BOOLEANS, find_namespaces, parse_value
 from mobilenetv2_ros.resources import large_image_environment, share_folder
+from mobilenetv2_ros.tools.image_source_parameters import SOURCE_PARAMETERS
 
-SOURCE_PARAMETERS = (
-    ('source', str, '', 'A photo, several separated by commas, a folder of photos, a video file, '
-     "or a camera: its number or device. Empty: the package's photos."),
-    ('rate', float, '1.0', 'Pictures a second.'),
-    ('encoding', str, 'bgr8', 'Pixel format of the pictures, such as bgr8, nv12, yuyv or mono8.'),
-    ('size', str, '', 'WIDTHxHEIGHT that pictures are brought to. Empty: as they are.'),
-    ('image_transport', str, 'raw', 'raw or compressed, for the source and the node.'),
-)
+ARGUMENTS = tuple(row for row in SOURCE_PARAMETERS if row.name in (
+    'source', 'rate', 'encoding', 'size', 'image_transport'))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Include the node's launch file, which also declares image and namespace."""
     classify = str(share_folder() / 'launch' / 'classify.launch.py')
     return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=description)
-          for name, _, default, description in SOURCE_PARAMETERS),
-        OpaqueFunction(function=check_rate),
+        *(DeclareLaunchArgument(row.name, default_value=str(row.default), description=row.text)
+          for row in ARGUMENTS),
+        OpaqueFunction(function=check_arguments),
+        RegisterEventHandler(OnProcessExit(on_exit=end_without_it)),
         IncludeLaunchDescription(PythonLaunchDescriptionSource(classify)),
         OpaqueFunction(function=make_sources),
     ])
 
 
 def make_sources(context: LaunchContext) -> List[LaunchDescriptionEntity]:
-    """Make a picture source beside each node; they talk, so they have the same transport."""
+    """Make an image source beside each node; they talk, so they have the same transport."""
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
+    image = argument('image')
     large_images = BOOLEANS[argument('large_image_transport')]
     return [
         Node(
             package='mobilenetv2_ros', executable='image_source', name='image_source',
             namespace=namespace,
-            parameters=[{
-                name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                for name, kind, _, _ in SOURCE_PARAMETERS}],
-            remappings=[('image_raw', argument('image'))],
+            parameters=[{row.name: ParameterValue(
+                LaunchConfiguration(row.name), value_type=type(row.default))
+                for row in ARGUMENTS}],
+            remappings=[('image_raw', image)] if image else [],
             additional_env=large_image_environment() if large_images else None,
             output='screen', emulate_tty=True)
         for namespace in find_namespaces(argument('namespace'), argument('cameras'))]
 
 
-def check_rate(context: LaunchContext) -> None:
-    """
-    Refuse a rate that is no number, before anything runs that would be left behind.
+def end_without_it(event: ProcessExited, context: LaunchContext) -> Optional[Shutdown]:
+    """End everything with one of the processes; others may run in the same launch."""
+    action = event.action
+    if context.is_shutdown or not isinstance(action, Node) or (
+            action.node_package != 'mobilenetv2_ros'):
+        return None
+    respawn = BOOLEANS[LaunchConfiguration('respawn').perform(context)]
+    if respawn and action.node_executable == 'classifier_node':
+        return None
+    return Shutdown(reason=f'{action.node_executable} has ended')
 
-    :raises RuntimeError: it is none; ``ros2 launch`` shows the text.
+
+def check_arguments(context: LaunchContext) -> None:
     """
-    rate = LaunchConfiguration('rate').perform(context)
-    try:
-        float(rate)
-    except ValueError:
-        raise RuntimeError(f"rate '{rate}' is not usable; expected a number such as 1.0") from None
+    Refuse values that cannot be used, before anything runs that would be left behind.
+
+    :raises RuntimeError: there is one; ``ros2 launch`` shows the text.
+    """
+    for row in ARGUMENTS:
+        parse_value(row, LaunchConfiguration(row.name).perform(context))

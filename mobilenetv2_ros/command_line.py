@@ -12,22 +12,27 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The command line of programs whose settings are all ROS parameters."""
+"""The command line of programs whose settings are ROS parameters, with few exceptions."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Sequence
+from typing import Callable, Sequence
 
 
-def check_command_line(
-        program: str, description: str, details: str, arguments: Sequence[str]) -> None:
+def parse_command_line(
+        program: str, description: str, details: str, arguments: Sequence[str],
+        add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+        ) -> argparse.Namespace:
     """
-    Answer ``--help`` and refuse everything else, both by ending the process.
+    Answer ``--help`` and refuse what is no option, both by ending the process.
 
     :param details: text of the help, kept as it is.
     :param arguments: without the name of the program and those of ROS.
+    :param add_options: adds those that the program has; by default it has none.
     """
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=program, description=description, epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    return parser.parse_args(arguments)

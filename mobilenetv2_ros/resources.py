@@ -18,10 +18,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import stat
 from typing import Dict, List
 
 VENDOR_MODEL = Path('/opt/hobot/model/x5/basic/mobilenetv2_224x224_nv12.bin')
 """Where RDK OS has the vendor's model."""
+
+DOWNLOADED_CPU_MODEL = 'mobilenet_v2_1.0_224_quant.tflite'
+
+PROFILE_VARIABLES = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
+"""Fast DDS 3 (Kilted) renamed it and complains about the old name."""
+
+SOURCE_PROFILE, CLASSIFIER_PROFILE = 'fastdds_large_images.xml', 'fastdds_classifier.xml'
+"""Profiles of Fast DDS for large images, below config/."""
 
 BUNDLED_MODEL = 'models/efficientnet_lite0_int8.tflite'
 BUNDLED_LABELS = 'config/imagenet_labels.txt'
@@ -69,7 +78,7 @@ def find_model(model_path: str, has_bpu: bool) -> Path:
     candidates: List[Path] = []
     if has_bpu:
         candidates += [download_folder() / VENDOR_MODEL.name, VENDOR_MODEL]
-    candidates += [download_folder() / 'mobilenet_v2_1.0_224_quant.tflite']
+    candidates += [download_folder() / DOWNLOADED_CPU_MODEL]
     # Unlike Path.is_file() this does not raise for a folder that this user may not enter.
     found = (path for path in candidates if os.path.isfile(path))
     return next(found, share_folder() / BUNDLED_MODEL)
@@ -80,15 +89,44 @@ def expand_user(path: str) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def large_image_environment() -> Dict[str, str]:
+def read_text_file(path: Path, max_bytes: int) -> str:
+    """
+    Read a small file of the user's; a device or a pipe may never end.
+
+    :param max_bytes: a larger file is refused.
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is no file, larger, or not UTF-8.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError('it is no file')
+    if status.st_size > max_bytes:
+        raise ValueError(f'it has more than {max_bytes} bytes')
+    return path.read_text(encoding='utf-8-sig')  # some editors begin a file with a mark
+
+
+def shared_memory_environment() -> Dict[str, str]:
+    """
+    Return the environment variables with which the middleware lends messages.
+
+    The same as TROS's camera launch files set. What the user has set stays.
+
+    :returns: those that are not set yet.
+    """
+    wanted = {'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp', 'RMW_FASTRTPS_USE_QOS_FROM_XML': '1',
+              'ROS_DISABLE_LOANED_MESSAGES': '0', **large_image_environment(CLASSIFIER_PROFILE)}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def large_image_environment(profile: str = SOURCE_PROFILE) -> Dict[str, str]:
     """
     Return the environment variable that makes Fast DDS fit for large images.
 
+    :param profile: :data:`SOURCE_PROFILE`, or :data:`CLASSIFIER_PROFILE` for who only takes them.
     :returns: nothing if the user has chosen a profile already.
     """
-    # Fast DDS 3 renamed it and complains about the old name.
     is_fast_dds_2 = os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
-    name = f'FAST{"RTPS" if is_fast_dds_2 else "DDS"}_DEFAULT_PROFILES_FILE'
+    name = PROFILE_VARIABLES[0 if is_fast_dds_2 else 1]
     if name in os.environ:
         return {}
-    return {name: str(share_folder() / 'config' / 'fastdds_large_images.xml')}
+    return {name: str(share_folder() / 'config' / profile)}

@@ -22,9 +22,18 @@ This module imports nothing that takes time, so that it can be the first one use
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from typing import Callable, Set
+import time
+from typing import Callable, NoReturn, Set
+
+SECONDS_TO_END = 10.0
+"""How long a program may take from its first stop signal to its end; about a second is usual."""
+
+ECHO_SECONDS = 2.0
+"""Signals so soon after the first one are the same wish."""
 
 
 def find_stop_signals() -> Set[signal.Signals]:
@@ -42,14 +51,36 @@ def hold_stop_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, find_stop_signals())
 
 
+def release_stop_signals() -> None:
+    """Let signals through, those that came while they were held back at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, find_stop_signals())
+
+
 def call_on_stop_signal(stop: Callable[[str], None]) -> None:
     """
-    Call ``stop`` with the name of each held signal, those that already came included.
+    Call ``stop`` with the name of the first held signal, one that already came included.
 
-    :param stop: called by a thread of its own, for ever.
+    A program that hangs in a call has not ended some seconds later. Then, or with another signal
+    that is no echo of the first (Ctrl-C reaches a launched program twice), the process ends at
+    once, with a line and exit code 1.
+
+    :param stop: called by a thread of its own, once.
     """
     def wait_for_signals() -> None:
-        while True:
-            stop(signal.Signals(signal.sigwait(find_stop_signals())).name)
+        signals = find_stop_signals()
+        stop(signal.Signals(signal.sigwait(signals)).name)
+        deadline = time.monotonic() + SECONDS_TO_END
+        echoes_until = time.monotonic() + ECHO_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if signal.sigtimedwait(signals, left) and time.monotonic() > echoes_until:
+                break
+        _end_at_once()
 
     threading.Thread(target=wait_for_signals, name='stop_signals', daemon=True).start()
+
+
+def _end_at_once() -> NoReturn:
+    """End the process without tidying up: what would do it hangs."""
+    print('not stopped in time, since a call hangs: the process ends at once', file=sys.stderr,
+          flush=True)
+    os._exit(1)

@@ -16,26 +16,66 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 import os
 from pathlib import Path
 import subprocess
 import sys
-from typing import Callable, Dict, Iterator, List, NamedTuple, Protocol, TYPE_CHECKING
+from typing import Callable, Iterator, List, Optional, TYPE_CHECKING
 
-from emulated_libdnn import build, Emulator, load
-from mobilenetv2_ros.backends import libdnn, libdnn_abi
-from mobilenetv2_ros.tools.free_domain import find_free_domain
+from emulated_libdnn import build, count_leaks, Emulator, load, write_model
+from mobilenetv2_ros.inference.backends import libdnn, libdnn_abi
+from mobilenetv2_ros.tools.free_domain import find_free_domain, localhost_environment
 import pytest
-from tiny_models import write_onnx
+from support.checkout import CHECKOUT, join_python_path
+from support.engines import HAS_ONNX
+from support.fixture_types import StartPython, TinyModel
+from support.node_process import find_libraries_in, NodeStarter
+from support.tiny_models import write_onnx
 
 if TYPE_CHECKING:
-    from node_process import NodeStarter
-    from ros_peer import Peer
+    from support.ros_peer import Peer
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+NEEDING_ROS = [
+    'endurance/test_soak_node.py', 'endurance/test_start_stop.py',
+    'endurance/test_storm_node.py', 'node',
+    'tools/test_image_source.py', *(f'unit/node/test_{name}.py' for name in (
+        'executor', 'humble_fallbacks', 'image_taking', 'receiving'))]
+NEEDING_LAUNCH = ['node/test_classify_launch.py']
+
+collect_ignore = [
+    *(NEEDING_ROS if find_spec('rclpy') is None else []),
+    *(NEEDING_LAUNCH if find_spec('launch_testing') is None else [])]
 
 # Tests may import onnxruntime before the package does.
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+# For all processes that tests start, too. No test meets nodes of other machines.
+os.environ.update(localhost_environment(), PYTHONPATH=join_python_path())
+
+
+def pytest_report_header() -> List[str]:
+    """Tell what is not tested here, and why."""
+    return [f'skipped, since {module} is not installed: {", ".join(paths)}'
+            for module, paths in (
+                ('rclpy', NEEDING_ROS), ('launch_testing', NEEDING_LAUNCH),
+                ('ai_edge_litert', ['what its models find in photos']),
+                ('onnxruntime', ['its models']))
+            if find_spec(module) is None]
+
+
+def pytest_make_parametrize_id(val: object) -> Optional[str]:
+    """Name long values by their length: colcon keeps the name of every test."""
+    if isinstance(val, (bytes, str)) and len(val) > 200:
+        return f'{len(val)} {type(val).__name__}'
+    return None
+
+
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember what models have been tried for as long as the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -62,18 +102,6 @@ def libdnn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp('libdnn')).parent
 
 
-def count_leaks(emulator: Emulator) -> Dict[str, float]:
-    """Return what was taken and not given back since the last reset, empty if nothing."""
-    counts = {
-        f'{taken} - {given}': emulator.get(taken) - emulator.get(given)
-        for taken, given in (('allocs', 'frees'), ('tasks', 'releases'),
-                             ('packed_opened', 'packed_released'))}
-    counts.update((key, emulator.get(key)) for key in (
-        'live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
-        'overruns'))
-    return {key: count for key, count in counts.items() if count}
-
-
 @pytest.fixture
 def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """Make this process find the emulated libdnn, without delays; nothing may leak."""
@@ -83,7 +111,7 @@ def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     emulator.set('serial_us', 0)
     monkeypatch.setattr(libdnn_abi, 'LIBRARY_FOLDERS', (str(libdnn_folder),))
     yield emulator
-    libdnn.free_haunted()
+    libdnn.free_orphaned_buffers()
     leaks = count_leaks(emulator)
     errors = emulator.network_errors
     emulator.set_network(None)
@@ -92,25 +120,16 @@ def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     assert not errors
 
 
-class StartPython(Protocol):
-    """Start Python with arguments and changes to its environment."""
-
-    def __call__(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        ...
-
-
 @pytest.fixture
 def start_python(libdnn_folder: Path) -> Iterator[StartPython]:
     """Start processes that find the emulated libdnn as the dynamic loader finds it."""
     started: List[subprocess.Popen[str]] = []
-    # Where ROS is found through this variable too, it has to stay so.
-    folders = [str(libdnn_folder), *filter(None, [os.environ.get('LD_LIBRARY_PATH')])]
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)], cwd=CHECKOUT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, 'LD_LIBRARY_PATH': ':'.join(folders), **environment})
+            env={**os.environ, **find_libraries_in(libdnn_folder), **environment})
         started.append(process)
         return process
 
@@ -124,16 +143,14 @@ def start_python(libdnn_folder: Path) -> Iterator[StartPython]:
 def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and those that it starts be among themselves."""
     monkeypatch.setenv('ROS_DOMAIN_ID', str(find_free_domain()))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 @pytest.fixture
-def start_node(tmp_path: Path) -> Iterator[NodeStarter]:
+def start_node(tmp_path: Path, libdnn_folder: Path) -> Iterator[NodeStarter]:
     """Return what starts nodes, in a domain of the test's own; at the end they have to stop."""
     pytest.importorskip('rclpy', reason='ROS is not installed')
-    from node_process import NodeStarter
 
-    starter = NodeStarter(tmp_path)
+    starter = NodeStarter(tmp_path, libdnn_folder)
     try:
         yield starter
         starter.close()
@@ -142,31 +159,21 @@ def start_node(tmp_path: Path) -> Iterator[NodeStarter]:
 
 
 @pytest.fixture
-def peer(start_node: NodeStarter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+def peer(start_node: NodeStarter) -> Iterator[Peer]:
     """Return what talks to a node named ``mobilenetv2`` in the test's domain."""
-    from ros_peer import Peer
+    from support.ros_peer import Peer
 
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     peer = Peer(start_node.domain)
     yield peer
     peer.close()
 
 
-class TinyModel(NamedTuple):
-    """A model whose scores are the picture itself, and its label file."""
-
-    path: Path
-    labels: Path
-
-    @property
-    def parameters(self) -> Dict[str, object]:
-        """Those of a node that uses it."""
-        return {'model_path': self.path, 'labels_path': self.labels}
-
-
 @pytest.fixture
-def tiny_model(tmp_path: Path) -> TinyModel:
+def tiny_model(request: pytest.FixtureRequest, tmp_path: Path) -> TinyModel:
     """Make a model that takes no time."""
     labels = tmp_path / 'tiny.txt'
     labels.write_text(''.join(f'class {index}\n' for index in range(192)))
-    return TinyModel(write_onnx(tmp_path / 'tiny.onnx', (1, 8, 8, 3)), labels)
+    if HAS_ONNX:
+        return TinyModel(write_onnx(tmp_path / 'tiny.onnx', (1, 8, 8, 3)), labels)
+    request.getfixturevalue('emulator')
+    return TinyModel(write_model(tmp_path / 'tiny.bin', width=8, height=8, classes=192), labels)

@@ -13,9 +13,9 @@
 # limitations under the License.
 
 """
-The program ``classify_image``: picture files to class names, on the way that the node goes.
+The program ``classify_image``: image files to class names, on the way that the node goes.
 
-The pictures are decoded to bgr8 and handed to the same engine as pictures of a topic.
+The images are decoded to bgr8 and handed to the same engine as images of a topic.
 """
 
 from __future__ import annotations
@@ -30,26 +30,25 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import cv2
-from mobilenetv2_ros.backends.base import BackendError
-from mobilenetv2_ros.classifier import Settings
-from mobilenetv2_ros.engine import Engine
-from mobilenetv2_ros.image_message import ImageMessageError
-from mobilenetv2_ros.labels import LabelError
-from mobilenetv2_ros.overlay import describe, draw_classes
-from mobilenetv2_ros.ranking import RankedClass, ScoreRangeError
-from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, view_picture)
-from mobilenetv2_ros.tools.pictures import Pixels, read_photo, SourceError
+from mobilenetv2_ros.image.nv12 import Pixels
+from mobilenetv2_ros.image.overlay import describe, draw_classes
+from mobilenetv2_ros.inference.backends.base import BackendError
+from mobilenetv2_ros.inference.classifier import ClassificationOptions
+from mobilenetv2_ros.inference.image_classifier import ImageClassifier, ScoredClass
+from mobilenetv2_ros.inference.labels import LabelError
+from mobilenetv2_ros.tools.model_options import (
+    add_model_options, name_options, open_classifier, parse_count)
 from mobilenetv2_ros.tools.printing import run_printing
+from mobilenetv2_ros.tools.sources import read_image, SourceError
 
-_DESCRIPTION = 'Classify picture files the way the node classifies a topic.'
+_DESCRIPTION = 'Classify image files the way the node classifies a topic.'
 
 _HELP = """\
-With --json the output is one object: model, backend, resize_mode, and pictures, each of them
-with file, width, height, ms and classes (rank, name, index, score), and with error where something
-went wrong.
+With --json the output is one object: model, backend, resize_mode, summary (how images become
+scores and scores classes), and images, each of them with file, width, height, ms and classes
+(rank, name, index, score), and with error where something went wrong.
 
-exit code: 0 all pictures classified, 1 at least one not or no model, 2 wrong arguments
+exit code: 0 all images classified, 1 at least one not or no model, 2 wrong arguments
 
 examples:
   classify_image dog.jpg
@@ -59,32 +58,32 @@ examples:
 _FALLBACK_SUFFIX = '.jpg'
 
 
-class PictureError(RuntimeError):
-    """A picture cannot be classified; the text names it and says why."""
+class ImageError(RuntimeError):
+    """An image cannot be classified; the text names it and says why."""
 
 
 class OutputError(ValueError):
-    """Annotated pictures cannot be written as asked; the text says why."""
+    """Annotated images cannot be written as asked; the text says why."""
 
 
 class Classified(NamedTuple):
     """
-    A picture with its classes.
+    An image with its classes.
 
     :param bgr: uint8, shape (height, width, 3).
     :param classes: best first.
-    :param milliseconds: from the decoded picture to the classes.
+    :param milliseconds: from the decoded image to the classes.
     """
 
     path: Path
     bgr: Pixels
-    classes: List[RankedClass]
+    classes: List[ScoredClass]
     milliseconds: float
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """
-    Classify the pictures of the command line.
+    Classify the images of the command line.
 
     :param arguments: by default those of the process.
     :returns: exit code.
@@ -93,13 +92,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     return run_printing('classify_image', partial(_run, options))
 
 
-def plan_targets(pictures: Sequence[Path], word: Optional[str]) -> Dict[Path, Path]:
+def plan_targets(images: Sequence[Path], word: Optional[str]) -> Dict[Path, Path]:
     """
-    Decide where each annotated picture goes.
+    Decide where each annotated image goes.
 
-    :param word: a file for a single picture, or a folder, which is made if it is missing.
+    :param word: a file for a single image, or a folder, which is made if it is missing.
     :returns: empty without ``word``.
-    :raises OutputError: a file would be written twice, a picture overwritten, or there is no such
+    :raises OutputError: a file would be written twice, an image overwritten, or there is no such
         home.
     """
     if word is None:
@@ -111,18 +110,18 @@ def plan_targets(pictures: Sequence[Path], word: Optional[str]) -> Dict[Path, Pa
             'of this name')
     output = Path(word)
     if _is_file_name(word):
-        if len(pictures) > 1:
+        if len(images) > 1:
             raise OutputError(
-                f"--output '{output}' names one file for {len(pictures)} pictures; give a folder")
-        targets = {pictures[0]: output}
+                f"--output '{output}' names one file for {len(images)} images; give a folder")
+        targets = {images[0]: output}
     else:
-        targets = {picture: output / _annotated_name(picture) for picture in pictures}
-    for picture, target in targets.items():
-        if _are_the_same(picture, target):
-            raise OutputError(f"--output '{target}' would overwrite the picture itself")
+        targets = {image: output / _annotated_name(image) for image in images}
+    for image, target in targets.items():
+        if _are_the_same(image, target):
+            raise OutputError(f"--output '{target}' would overwrite the image itself")
         if list(targets.values()).count(target) > 1:
             raise OutputError(
-                f"two pictures would both be written to '{target}'; classify them one by one")
+                f"two images would both be written to '{target}'; classify them one by one")
     return targets
 
 
@@ -132,109 +131,112 @@ def _is_file_name(word: str) -> bool:
     return not is_folder and (os.path.isfile(word) or bool(Path(word).suffix))
 
 
-def _are_the_same(picture: Path, target: Path) -> bool:
+def _are_the_same(image: Path, target: Path) -> bool:
     # Unlike Path.exists() these do not raise for what this user may not enter.
-    return os.path.exists(target) and os.path.exists(picture) and target.samefile(picture)
+    return os.path.exists(target) and os.path.exists(image) and target.samefile(image)
 
 
-def _annotated_name(picture: Path) -> str:
-    suffix = picture.suffix if _can_write(picture) else _FALLBACK_SUFFIX
-    return f'{picture.stem}_classified{suffix}'
+def _annotated_name(image: Path) -> str:
+    suffix = image.suffix if _can_write(image) else _FALLBACK_SUFFIX
+    return f'{image.stem}_classified{suffix}'
 
 
 def _can_write(path: Path) -> bool:
     # Of a name without a suffix OpenCV makes an error, of one that is not UTF-8 a crash.
     suffix = path.suffix
-    return bool(suffix) and suffix.isascii() and cv2.haveImageWriter(f'picture{suffix}')
+    return bool(suffix) and suffix.isascii() and cv2.haveImageWriter(f'image{suffix}')
 
 
 def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='classify_image', description=_DESCRIPTION, epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('pictures', nargs='+', type=Path, metavar='PICTURE')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE')
     add_model_options(parser)
     parser.add_argument(
-        '--top-k', default=Settings().top_k, type=partial(parse_count, most=1000), metavar='N',
-        help='most classes of a picture, 1 to 1000 (default: %(default)s)')
+        '--top-k', default=ClassificationOptions().top_k,
+        type=partial(parse_count, most=1000), metavar='N',
+        help='maximum number of classes per image, 1 to 1000 (default: %(default)s)')
     parser.add_argument(
         '--output', metavar='FOLDER|FILE',
-        help='write the pictures with their classes drawn on them, NAME_classified in the folder, '
+        help='write the images with their classes drawn on them, NAME_classified in the folder, '
              'or a single one to this file; with a slash at its end it is a folder')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     options = parser.parse_args(arguments)
-    # A picture named twice is one picture.
-    options.pictures = list(dict.fromkeys(options.pictures))
+    # An image named twice is one image.
+    options.images = list(dict.fromkeys(options.images))
     return options
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return _classify_all(options, plan_targets(options.pictures, options.output))
+        return _classify_all(options, plan_targets(options.images, options.output))
     except (LabelError, BackendError, OutputError) as error:
-        _complain(error)
+        _complain(name_options(str(error)))
         return 1
 
 
 def _classify_all(options: argparse.Namespace, targets: Dict[Path, Path]) -> int:
     results: List[Dict[str, Any]] = []
-    settings = Settings(top_k=options.top_k, resize_mode=options.resize_mode)
-    with opened_engine(options, settings, session_count=1) as engine:
+    with open_classifier(options, thread_count=1, top_k=options.top_k) as classifier:
+        model = classifier.model
         if not options.json:
-            print(f'model {engine.model_path} ({engine.backend.kind}){engine.remark}')
-        for path in options.pictures:
-            results.append(_handle(engine, path, targets.get(path), options.json))
+            print(f'model {model.model_path} ({model.backend.kind}): {model.summary}')
+        for path in options.images:
+            results.append(_handle(classifier, path, targets.get(path), options.json))
         if options.json:
             print(json.dumps({
-                'model': str(engine.model_path), 'backend': engine.backend.kind,
-                'resize_mode': options.resize_mode, 'pictures': results}))
+                'model': str(model.model_path), 'backend': model.backend.kind,
+                'resize_mode': model.choose_resize_mode(options.resize_mode),
+                'summary': model.summary, 'images': results}))
     return 1 if any('error' in result for result in results) else 0
 
 
 def _handle(
-        engine: Engine, path: Path, target: Optional[Path], is_quiet: bool) -> Dict[str, Any]:
-    """Classify a picture, print it and write it; what goes wrong is told, not raised."""
+        classifier: ImageClassifier, path: Path, target: Optional[Path],
+        is_json: bool) -> Dict[str, Any]:
+    """Classify an image, print it and write it; what goes wrong is told, not raised."""
     try:
-        picture = _classify(engine, path)
-    except PictureError as error:
-        _complain(error)
+        image = _classify(classifier, path)
+    except ImageError as error:
+        _complain(str(error))
         return {'file': str(path), 'error': str(error)}
-    names = engine.labels.names
-    if not is_quiet:
-        print(_to_text(picture, names), flush=True)
-    result = _to_json(picture, names)
+    if not is_json:
+        print(_to_text(image), flush=True)
+    result = _to_json(image)
     if target is not None:
         try:
-            write_annotated(picture, names, target)
+            write_annotated(image, target)
         except OutputError as error:
-            _complain(error)
+            _complain(str(error))
             result['error'] = str(error)
     return result
 
 
-def _classify(engine: Engine, path: Path) -> Classified:
+def _classify(classifier: ImageClassifier, path: Path) -> Classified:
     try:
-        bgr = read_photo(path)
+        bgr = read_image(path)
     except SourceError as error:
-        raise PictureError(str(error)) from None
+        raise ImageError(str(error)) from None
     start = time.perf_counter()
     try:
-        classes = engine.classifiers[0].classify(view_picture(bgr))
-    except (BackendError, ImageMessageError, ScoreRangeError) as error:
-        raise PictureError(f"'{path}': {error}") from None
+        classes = classifier.classify(bgr)
+    except (BackendError, ValueError) as error:
+        raise ImageError(f"'{path}': {error}") from None
     return Classified(path, bgr, classes, (time.perf_counter() - start) * 1e3)
 
 
-def write_annotated(picture: Classified, names: Sequence[str], target: Path) -> None:
+def write_annotated(image: Classified, target: Path) -> None:
     """
-    Draw the classes on a picture and write it; a missing folder is made.
+    Draw the classes on an image and write it; a missing folder is made.
 
     :raises OutputError: the format is unknown or the file cannot be written.
     """
     if not _can_write(target):
         raise OutputError(
             f"'{target}' cannot be written: OpenCV has no such format; expected .jpg or .png")
-    annotated = draw_classes(picture.bgr, describe(picture.classes, names))
+    annotated = draw_classes(
+        image.bgr, describe((one.name, one.score) for one in image.classes))
     place = target.parent
     try:
         _, content = cv2.imencode(target.suffix, annotated)
@@ -248,7 +250,7 @@ def write_annotated(picture: Classified, names: Sequence[str], target: Path) -> 
 
 
 def _write_whole(target: Path, content: bytes) -> None:
-    """Write a file, or leave what is there: on a full disk no cut picture may pass for one."""
+    """Write a file, or leave what is there: on a full disk no cut image may pass for one."""
     target = Path(os.path.realpath(target))
     fresh = target.with_name(f'.classify_image.{os.getpid()}')
     try:
@@ -258,28 +260,27 @@ def _write_whole(target: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _to_text(picture: Classified, names: Sequence[str]) -> str:
-    height, width = picture.bgr.shape[:2]
-    lines = [f'\n{picture.path}  {width}x{height}, {picture.milliseconds:.1f} ms',
+def _to_text(image: Classified) -> str:
+    height, width = image.bgr.shape[:2]
+    lines = [f'\n{image.path}  {width}x{height}, {image.milliseconds:.1f} ms',
              'rank  score  index  class']
-    lines += [f'{rank:4}  {one.probability:.3f}  {one.index:5}  {names[one.index]}'
-              for rank, one in enumerate(picture.classes, 1)]
+    lines += [f'{rank:4}  {one.score:.3f}  {one.index:5}  {one.name}'
+              for rank, one in enumerate(image.classes, 1)]
     return '\n'.join(lines)
 
 
-def _to_json(picture: Classified, names: Sequence[str]) -> Dict[str, Any]:
-    height, width = picture.bgr.shape[:2]
+def _to_json(image: Classified) -> Dict[str, Any]:
+    height, width = image.bgr.shape[:2]
     return {
-        'file': str(picture.path), 'width': width, 'height': height,
-        'ms': picture.milliseconds,
+        'file': str(image.path), 'width': width, 'height': height,
+        'ms': image.milliseconds,
         'classes': [
-            {'rank': rank, 'name': names[one.index], 'index': one.index,
-             'score': one.probability}
-            for rank, one in enumerate(picture.classes, 1)]}
+            {'rank': rank, 'name': one.name, 'index': one.index, 'score': one.score}
+            for rank, one in enumerate(image.classes, 1)]}
 
 
-def _complain(error: Exception) -> None:
-    print(f'classify_image: {error}', file=sys.stderr)
+def _complain(sentence: str) -> None:
+    print(f'classify_image: {sentence}', file=sys.stderr)
 
 
 if __name__ == '__main__':

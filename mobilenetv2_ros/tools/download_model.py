@@ -15,8 +15,8 @@
 """
 The program ``download_model``: a model to where the node finds it by itself.
 
-Only a file whose checksum is right gets its final name. For a file whose checksum nobody has
-published, the first download is trusted and its checksum kept in ``NAME.sha256`` beside it.
+What has arrived is kept in ``NAME.part``, and the next attempt asks for the rest (RFC 9110,
+Range). Nothing that a server says is trusted: only a file with the known checksum gets its name.
 """
 
 from __future__ import annotations
@@ -24,136 +24,83 @@ from __future__ import annotations
 import argparse
 from contextlib import contextmanager
 import fcntl
-import gzip
+from functools import partial
+from http.client import HTTPException, HTTPMessage
 import os
 from pathlib import Path
-import re
+import signal
 import sys
-import tarfile
-from typing import Dict, Iterator, List, NamedTuple, Optional
-import zlib
+import time
+from typing import Any, BinaryIO, IO, Iterator, List, Optional
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import build_opener, HTTPRedirectHandler, Request
 
-from mobilenetv2_ros.resources import download_folder, VENDOR_MODEL
-from mobilenetv2_ros.tools.download import (
-    download, DownloadError, sha256_of, UnreachableError)
-
-_DESCRIPTION = 'Download a model to where the node finds it by itself.'
+from mobilenetv2_ros.inference.known_models import KNOWN_MODELS, KnownModel, sha256_of
+from mobilenetv2_ros.resources import download_folder, find_model
+from mobilenetv2_ros.tools.printing import run_printing
+from tqdm import tqdm
 
 _HELP = """\
 models:
-  board  MobileNetV2 for the BPU of an RDK X5, from D-Robotics (.bin)
-  cpu    MobileNetV2 for the CPU, from TensorFlow (.tflite)
+  board      MobileNetV2 for the BPU of an RDK X5
+  board-100  D-Robotics' newer build of it, faster and more accurate
+  board-140  the same with 1.4 times the channels, slower and still more accurate
+  cpu        MobileNetV2 for the CPU
 
-The node takes them when model_path is empty. A download that was cut is resumed by the same
-command. A file whose checksum is known must have it; of another one the checksum is remembered,
-and a different file is refused the next time.
-
-For a machine without network copy the file by hand to ~/.local/share/mobilenetv2_ros/ (with
-XDG_DATA_HOME set: to $XDG_DATA_HOME/mobilenetv2_ros/). The one for the CPU comes in a .tgz, out of
-which it has to be taken. A download that fails names the address and the file.
+The node uses board or cpu when model_path is empty. Resumes interrupted downloads and verifies
+the checksum. Without a network connection, copy the file to ~/.local/share/mobilenetv2_ros/ by
+hand (to $XDG_DATA_HOME/mobilenetv2_ros/ if XDG_DATA_HOME is set).
 
 exit code: 0 the model is there, 1 it is not, 2 wrong arguments
 """
 
-_GZIP_MAGIC = b'\x1f\x8b'
-_TFLITE_MAGIC = b'TFL3'
-"""Of its first bytes, and of its bytes from the fifth on."""
+_STEP = 1 << 16
+_STEP_SECONDS = 30.0
+"""Bytes that must arrive in this time, which is also all that a server has to answer."""
 
-_MAX_DOWNLOAD = 256_000_000
-_MAX_MODEL = 64_000_000
-_MAX_UNPACKED = 1_000_000_000
-"""Bytes of a download, of a model, and of all that is unpacked to find a model."""
-
-_MIN_MODEL = 100_000
-"""Bytes; less is an error message or nothing at all."""
+_BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0)
+"""Waits between attempts; after the last one it is given up."""
 
 
-class Model(NamedTuple):
-    """
-    A model to download.
-
-    :param file_name: by which :func:`mobilenetv2_ros.resources.find_model` looks for it.
-    :param url: of the file itself or of a tar.gz archive with it.
-    :param sha256: of the file itself, empty where it is not known.
-    """
-
-    file_name: str
-    url: str
-    sha256: str
-
-
-MODELS: Dict[str, Model] = {
-    'board': Model(
-        VENDOR_MODEL.name,
-        'https://archive.d-robotics.cc/downloads/rdk_model_zoo/rdk_x5/'
-        'mobilenetv2_224x224_nv12.bin',
-        ''),
-    'cpu': Model(
-        'mobilenet_v2_1.0_224_quant.tflite',
-        'https://storage.googleapis.com/download.tensorflow.org/models/tflite_11_05_08/'
-        'mobilenet_v2_1.0_224_quant.tgz',
-        'f08d447cde49b4e0446428aa921aff0a14ea589fa9c5817b31f83128e9a43c1d'),
-}
+class DownloadError(Exception):
+    """A model cannot be had; the text says why and what to do."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """
-    Download what the command line says.
+    """Download what the command line says, by default that of the process; returns exit code."""
+    parser = argparse.ArgumentParser(
+        prog='download_model', epilog=_HELP,
+        description='Download a model to the folder where the node looks for it.',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', choices=KNOWN_MODELS)
+    parser.add_argument('--url', help='download the same file from this address instead')
+    options = parser.parse_args(arguments)
+    model = KNOWN_MODELS[options.model]
+    return run_printing('download_model', partial(_run, model, options.url or model.url))
 
-    :param arguments: by default those of the process.
-    :returns: exit code.
-    """
-    options = _parse_arguments(arguments)
-    model = MODELS[options.model]
+
+def _run(model: KnownModel, url: str) -> int:
     target = download_folder() / model.file_name
     try:
         with _only_one_at_a_time(target.parent):
-            _run(model, target, options)
+            if not target.is_file() or sha256_of(target) != model.sha256:
+                _download(model, url, target)
     except DownloadError as error:
-        return _fail(str(error))
+        _tell(str(error))
+        return 1
     except OSError as error:
-        return _fail(f"'{error.filename or target}' cannot be written: {error.strerror}")
-    except KeyboardInterrupt:
-        _fail('stopped; the same command resumes')
-        return 130
+        _tell(f"'{error.filename}' cannot be written: {error.strerror}")
+        return 1
+    is_default = find_model('', has_bpu=target.suffix == '.bin') == target
+    print(f'{target}\nThe node takes it when model_path is {"empty" if is_default else target}')
     return 0
-
-
-def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog='download_model', description=_DESCRIPTION, epilog=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', choices=MODELS)
-    parser.add_argument(
-        '--url', metavar='URL', help='a mirror: the model itself or a tar.gz archive with it')
-    parser.add_argument(
-        '--sha256', type=_parse_sha256, metavar='SUM',
-        help='the checksum that the model must have, instead of the known or remembered one')
-    parser.add_argument(
-        '--accept-new', action='store_true',
-        help='download again and take what comes, whatever its checksum, and remember this one')
-    options = parser.parse_args(arguments)
-    if options.sha256 and options.accept_new:
-        parser.error('--sha256 and --accept-new contradict each other')
-    return options
-
-
-def _parse_sha256(word: str) -> str:
-    if not re.fullmatch('[0-9a-fA-F]{64}', word):
-        raise argparse.ArgumentTypeError(f"'{word}' is no SHA-256; expected 64 digits 0-9, a-f")
-    return word.lower()
 
 
 @contextmanager
 def _only_one_at_a_time(folder: Path) -> Iterator[None]:
-    """
-    Keep a second process out: two would write the same file.
-
-    :raises DownloadError: one is at work already, or this user has no such folder.
-    """
     if not folder.is_absolute():
-        raise DownloadError(
-            f"the model would go to '{folder}', which is not absolute; set HOME or XDG_DATA_HOME")
+        raise DownloadError(f"'{folder}' is not absolute; set HOME or XDG_DATA_HOME")
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -165,178 +112,108 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _run(model: Model, target: Path, options: argparse.Namespace) -> None:
-    pin = _Pin(target)
-    expected = options.sha256 or pin.read() or model.sha256
-    if target.is_file() and not options.accept_new and not _find_fault(target):
-        found = sha256_of(target)
-        if not expected or found == expected:
-            print(f'{target}\nis there already, SHA-256 {found}')
-            pin.write(found)
-            return
-    arrived = target.with_name(target.name + '.part')
-    url = options.url or model.url
-    try:
-        download(url, arrived, _MAX_DOWNLOAD)
-    except UnreachableError as error:
-        raise DownloadError(f'{error}. By hand: {_describe_copying(url, target)}') from None
-    fresh = target.with_name(target.name + '.new')
-    with _removed_afterwards(arrived, fresh):
-        _unpack(arrived, target.name, fresh)
-        _check_kind(fresh, url, target)
-        found = sha256_of(fresh)
-        _check_sha256(found, '' if options.accept_new else expected)
-        pin.write(found)
-        fresh.replace(target)
-    print(f'{target}\nSHA-256 {found}, {_explain(found, expected)}\n'
-          'The node takes this model when model_path is empty.')
+def _download(model: KnownModel, url: str, target: Path) -> None:
+    _check_url(url)
+    part = target.with_name(target.name + '.part')
+    for seconds in (*_BACK_OFF_SECONDS, None):
+        try:
+            with part.open('ab') as file:
+                _receive(url, file, model.max_bytes)
+            break
+        except (ConnectionError, TimeoutError) as interruption:
+            if seconds is None:
+                raise DownloadError(
+                    f'{url} cannot be had: {interruption}. Is this machine online, its clock '
+                    'right? The same command resumes, --url names a mirror, and a file copied by '
+                    f"hand goes to '{target}'") from None
+            _tell(f'{interruption}; next attempt in {seconds:g} s')
+            time.sleep(seconds)
+        except DownloadError:
+            part.unlink()
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(part)) from None
+    if (found := sha256_of(part)) != model.sha256:
+        part.unlink()
+        raise DownloadError(
+            f'{url} gave a file with the SHA-256 {found}; expected {model.sha256}. It was '
+            'damaged, is another model or a page that asks for a login, and is deleted. Try '
+            'again, or name a mirror with --url')
+    part.replace(target)
 
 
-class _Pin:
-    """The checksum of a model, beside it, in the form that ``sha256sum --check`` reads."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._path = target.with_name(target.name + '.sha256')
-
-    def read(self) -> str:
-        """
-        Return the checksum, empty if there is none.
-
-        :raises DownloadError: the file is damaged.
-        """
-        if not self._path.exists():
-            return ''
-        match = re.match('[0-9a-f]{64}', self._path.read_text(encoding='utf-8', errors='replace'))
-        if not match:
+def _receive(url: str, file: BinaryIO, max_bytes: int) -> None:
+    """Append what is missing, or as much as comes and raise ConnectionError."""
+    offset = file.tell()
+    request = Request(url, headers={'Range': f'bytes={offset}-'} if offset else {})
+    with _limited_step(url):
+        response = build_opener(_CheckedRedirects()).open(request)
+    with response, tqdm(unit='B', unit_scale=True, disable=None, desc=Path(url).name) as bar:
+        if offset and response.status != 206:
+            offset = file.truncate(0)
+        if response.length is None or (total := offset + response.length) > max_bytes:
             raise DownloadError(
-                f"'{self._path}' holds no SHA-256; delete it to trust the next download")
-        return match[0]
-
-    def write(self, sha256: str) -> None:
-        """Remember a checksum."""
-        self._path.write_text(f'{sha256}  {self._target.name}\n', encoding='utf-8')
+                f'{url} gives no file of at most {max_bytes} bytes; is this the right address?')
+        bar.total, chunk = total, b'-'
+        while chunk:
+            bar.update(offset - bar.n)
+            with _limited_step(url):
+                chunk = response.read(_STEP)
+            offset += file.write(chunk)
+    if offset < total:
+        raise ConnectionError(f'the connection ended after {offset} of {total} bytes')
 
 
 @contextmanager
-def _removed_afterwards(*paths: Path) -> Iterator[None]:
+def _limited_step(url: str) -> Iterator[None]:
+    """Let an alarm end it: a time limit of the socket would start anew with each byte."""
+    def end(*_: object) -> None:
+        raise TimeoutError(f'fewer than {_STEP} bytes and no end in {_STEP_SECONDS:g} s')
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, _STEP_SECONDS)
     try:
         yield
+    except HTTPError as error:
+        answer = f'the server answers {error.code} {str(error.reason)[:60]}'
+        if error.code < 500 and error.code not in (408, 429):
+            raise DownloadError(f'{url} cannot be had: {answer}; --url names a mirror') from None
+        raise ConnectionError(answer) from None
+    except (HTTPException, OSError, ValueError) as error:
+        reason: Any = getattr(error, 'reason', error)
+        words = getattr(reason, 'verify_message', '') or getattr(reason, 'strerror', '') or reason
+        raise ConnectionError(f'the connection failed: {str(words)[:200]}') from None
     finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _describe_copying(url: str, target: Path) -> str:
-    archive = f"'{target.name}' out of this archive" if url.endswith('gz') else 'this file'
-    return f"put {archive} to '{target}'"
+class _CheckedRedirects(HTTPRedirectHandler):
+    """Follow redirections, but only to where the first address could have been."""
+
+    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str,
+                         headers: HTTPMessage, newurl: str) -> Optional[Request]:
+        fp.close()  # it would be read to its end, which may never come
+        _check_url(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_kind(fresh: Path, url: str, target: Path) -> None:
-    """Refuse what cannot be the model: its checksum would be remembered."""
-    if fault := _find_fault(fresh, target.suffix):
+def _check_url(url: str) -> None:
+    """Refuse what others on the way could change: all but https, and http from this machine."""
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host or scheme != 'https' and (
+            scheme != 'http' or host not in ('localhost', '127.0.0.1', '::1')):
         raise DownloadError(
-            f"{url} gives no model for '{target.name}': {fault}; is this the right address?")
+            f"'{url[:200]}' is not taken; expected https://..., or http://localhost for a server "
+            'on this machine')
 
 
-def _find_fault(path: Path, suffix: str = '') -> str:
-    """
-    Look at the beginning of a model file.
-
-    :param suffix: of the model's name, by default that of the path.
-    :returns: what is wrong with it, empty if nothing is.
-    """
-    with path.open('rb') as file:
-        head = file.read(64)
-    is_tflite = head[4:8] == _TFLITE_MAGIC
-    size = path.stat().st_size
-    if size < _MIN_MODEL:
-        return f'it has {size} bytes; expected at least {_MIN_MODEL}'
-    if re.match(rb'\s*<[!?a-z]', head, re.IGNORECASE):
-        return 'it is a web page'
-    if head.startswith(_GZIP_MAGIC):
-        return 'it is a packed file'
-    if (suffix or path.suffix) == '.tflite':
-        return '' if is_tflite else 'it is no TensorFlow Lite model'
-    return 'it is a TensorFlow Lite model' if is_tflite else ''
-
-
-def _check_sha256(found: str, expected: str) -> None:
-    if expected and found != expected:
-        raise DownloadError(
-            f'the file has the SHA-256 {found}; expected {expected}. It was damaged or changed '
-            'on the server, and is not taken. If it is what you want: --accept-new, or --sha256 '
-            'with the checksum its publisher names')
-
-
-def _explain(found: str, expected: str) -> str:
-    if found == expected:
-        return 'as expected'
-    return 'remembered: a different file will be refused the next time'
-
-
-def _unpack(arrived: Path, file_name: str, fresh: Path) -> None:
-    """
-    Take the model out of an archive, or what arrived as it is, if it is none.
-
-    :raises DownloadError: the archive has no such file, is damaged or too large.
-    """
-    with arrived.open('rb') as file:
-        is_archive = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    if is_archive:
-        try:
-            _extract(arrived, file_name, fresh)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DownloadError(f'the archive is damaged: {error}') from None
-    elif arrived.stat().st_size > _MAX_MODEL:
-        raise _too_large(_MAX_MODEL)
-    else:
-        arrived.replace(fresh)
-
-
-def _extract(arrived: Path, file_name: str, fresh: Path) -> None:
-    """Copy one member's bytes; the archive's paths, links and modes are never acted on."""
-    with _LimitedGzipFile(arrived) as unzipped, tarfile.open(
-            fileobj=unzipped, mode='r|') as archive:
-        for member in archive:
-            if member.name in (file_name, f'./{file_name}') and member.isreg():
-                if member.size > _MAX_MODEL:
-                    raise _too_large(_MAX_MODEL)
-                content = archive.extractfile(member)
-                assert content is not None  # it is a regular file
-                _write_durably(fresh, content.read())
-                return
-    raise DownloadError(f"the archive has no file '{file_name}'")
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open('wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-class _LimitedGzipFile(gzip.GzipFile):
-    """A file that refuses to become endless when it is unpacked."""
-
-    _left = _MAX_UNPACKED
-
-    def read(self, size: Optional[int] = -1) -> bytes:
-        content = super().read(size)
-        self._left -= len(content)
-        if self._left < 0:
-            raise _too_large(_MAX_UNPACKED)
-        return content
-
-
-def _too_large(limit: int) -> DownloadError:
-    return DownloadError(
-        f'what was downloaded unpacks to more than {limit / 1e6:.0f} MB; expected a model')
-
-
-def _fail(sentence: str) -> int:
-    print(f'download_model: {sentence}', file=sys.stderr)
-    return 1
+def _tell(sentence: str) -> None:
+    # What a server says may hold commands for the terminal.
+    shown = ''.join(letter if letter.isprintable() else '?' for letter in sentence)
+    print(f'download_model: {shown}', file=sys.stderr)
 
 
 if __name__ == '__main__':

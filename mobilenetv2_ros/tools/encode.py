@@ -13,9 +13,9 @@
 # limitations under the License.
 
 """
-Pictures into the encodings of ``sensor_msgs/image_encodings.hpp``, the reverse of what nodes do.
+Images into the encodings of ``sensor_msgs/image_encodings.hpp``, the reverse of what nodes do.
 
-For picture sources, tests and benchmarks. YUV is BT.601 (ITU-R BT.601-7), limited range:
+For image sources, tests and benchmarks. YUV is BT.601 (ITU-R BT.601-7), limited range:
 Y 16..235, U and V 16..240. :data:`ENCODERS` is the table, one row for each encoding.
 """
 
@@ -25,10 +25,8 @@ import sys
 from typing import Callable, Dict, NamedTuple, Tuple
 
 import cv2
+from mobilenetv2_ros.image.nv12 import Pixels
 import numpy as np
-from numpy.typing import NDArray
-
-Pixels = NDArray[np.uint8]
 
 _BGR_TO_YUV = np.array([
     [24.966, 128.553, 65.481, 16 * 255],
@@ -40,7 +38,7 @@ _BLUE, _GREEN, _RED = range(3)
 
 
 class EncodeError(ValueError):
-    """A picture cannot be encoded; the text says why."""
+    """An image cannot be encoded; the text says why."""
 
 
 class EncodedImage(NamedTuple):
@@ -58,7 +56,7 @@ class _Encoder(NamedTuple):
     How to encode.
 
     :param rows: makes the rows of the message, C order; the first axis counts rows of ``step``
-        bytes, more of them than the picture is high where planes of chroma follow.
+        bytes, more of them than the image is high where planes of chroma follow.
     :param unit: width and height are cropped to multiples of this.
     """
 
@@ -70,9 +68,9 @@ def _colours(conversion: int) -> _Encoder:
     return _Encoder(lambda bgr: cv2.cvtColor(bgr, conversion))
 
 
-def _grey16(bgr: Pixels) -> NDArray[np.uint16]:
-    """Make grey of 16 bits, full range: 255 becomes 65535."""
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY).astype(np.uint16) * 257
+def _deep(rows: Callable[[Pixels], np.ndarray]) -> _Encoder:
+    """Make the encoder to samples of 16 bits, full range: 255 becomes 65535."""
+    return _Encoder(lambda bgr: rows(bgr).astype(np.uint16) * 257)
 
 
 def _yuv(bgr: Pixels) -> Pixels:
@@ -89,7 +87,7 @@ def _chroma(yuv: Pixels, columns: int, rows: int) -> Pixels:
     return np.asarray(means, np.uint8)
 
 
-def _biplanar(subsampling: int, swapped: bool = False) -> _Encoder:
+def _semi_planar(subsampling: int, swapped: bool = False) -> _Encoder:
     """Make the encoder to a Y plane followed by one of U and V pairs, or of V and U."""
     def rows(bgr: Pixels) -> Pixels:
         yuv = _yuv(bgr)
@@ -98,6 +96,23 @@ def _biplanar(subsampling: int, swapped: bool = False) -> _Encoder:
         return np.vstack((yuv[:, :, 0], pairs.reshape(-1, bgr.shape[1])))
 
     return _Encoder(rows, (subsampling, subsampling))
+
+
+def _planar(*order: int) -> _Encoder:
+    """
+    Make the encoder to a plane of Y, followed by two of chroma.
+
+    :param order: 0 for U and 1 for V.
+    """
+    def rows(bgr: Pixels) -> Pixels:
+        yuv = _yuv(bgr)
+        pairs = _chroma(yuv, 2, 2)
+        planes = [pairs[:, :, plane].reshape(-1) for plane in order]
+        # Two rows of chroma are as long as one of luma; the last one may be half a row.
+        chroma = np.concatenate(planes).reshape(-1, bgr.shape[1])
+        return np.vstack((yuv[:, :, 0], chroma))
+
+    return _Encoder(rows, (2, 2))
 
 
 def _packed_422(luma: int) -> _Encoder:
@@ -134,14 +149,21 @@ ENCODERS: Dict[str, _Encoder] = {
     'bgra8': _colours(cv2.COLOR_BGR2BGRA),
     'rgba8': _colours(cv2.COLOR_BGR2RGBA),
     'mono8': _colours(cv2.COLOR_BGR2GRAY),
-    'mono16': _Encoder(_grey16),
+    'mono16': _deep(_colours(cv2.COLOR_BGR2GRAY).rows),
     '8UC1': _colours(cv2.COLOR_BGR2GRAY),
     '8UC3': _Encoder(np.ascontiguousarray),  # OpenCV's own order
     '8UC4': _colours(cv2.COLOR_BGR2BGRA),
-    '16UC1': _Encoder(_grey16),
-    'nv12': _biplanar(2),
-    'nv21': _biplanar(2, swapped=True),
-    'nv24': _biplanar(1),
+    '16UC1': _deep(_colours(cv2.COLOR_BGR2GRAY).rows),
+    'bgr16': _deep(np.ascontiguousarray),
+    'rgb16': _deep(_colours(cv2.COLOR_BGR2RGB).rows),
+    'bgra16': _deep(_colours(cv2.COLOR_BGR2BGRA).rows),
+    'rgba16': _deep(_colours(cv2.COLOR_BGR2RGBA).rows),
+    'nv12': _semi_planar(2),
+    'nv21': _semi_planar(2, swapped=True),
+    'nv24': _semi_planar(1),
+    'i420': _planar(0, 1),
+    'yuv420': _planar(0, 1),
+    'yv12': _planar(1, 0),
     'uyvy': _packed_422(1),
     'yuv422': _packed_422(1),  # the former name of uyvy
     'yuyv': _packed_422(0),
@@ -150,19 +172,23 @@ ENCODERS: Dict[str, _Encoder] = {
     'bayer_bggr8': _bayer(_BLUE, _GREEN, _GREEN, _RED),
     'bayer_gbrg8': _bayer(_GREEN, _BLUE, _RED, _GREEN),
     'bayer_grbg8': _bayer(_GREEN, _RED, _BLUE, _GREEN),
+    'bayer_rggb16': _deep(_bayer(_RED, _GREEN, _GREEN, _BLUE).rows),
+    'bayer_bggr16': _deep(_bayer(_BLUE, _GREEN, _GREEN, _RED).rows),
+    'bayer_gbrg16': _deep(_bayer(_GREEN, _BLUE, _RED, _GREEN).rows),
+    'bayer_grbg16': _deep(_bayer(_GREEN, _RED, _BLUE, _GREEN).rows),
 }
 
 
 def encode(bgr: Pixels, encoding: str) -> EncodedImage:
     """
-    Encode a picture.
+    Encode an image.
 
     Where pixels share chroma, a last column or row that is no full group is left out.
 
     :param bgr: uint8, shape (height, width, 3).
     :param encoding: a key of :data:`ENCODERS`.
     :returns: rows without padding; samples of 16 bits in this machine's byte order.
-    :raises EncodeError: the encoding is unknown or nothing is left of the picture.
+    :raises EncodeError: the encoding is unknown or nothing is left of the image.
     """
     encoder = ENCODERS.get(encoding)
     if encoder is None:
@@ -172,7 +198,7 @@ def encode(bgr: Pixels, encoding: str) -> EncodedImage:
         side - side % unit for side, unit in zip(bgr.shape, reversed(encoder.unit)))
     if not height or not width:
         raise EncodeError(
-            f'a picture of {bgr.shape[1]}x{bgr.shape[0]} is too small for {encoding}; expected at '
+            f'an image of {bgr.shape[1]}x{bgr.shape[0]} is too small for {encoding}; expected at '
             f'least {encoder.unit[0]}x{encoder.unit[1]}')
     rows = encoder.rows(bgr[:height, :width])
     return EncodedImage(height, width, rows[0].nbytes, rows.tobytes(), sys.byteorder == 'big')

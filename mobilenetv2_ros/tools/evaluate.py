@@ -13,9 +13,9 @@
 # limitations under the License.
 
 """
-The program ``evaluate``: how often a model is right about pictures whose class is known.
+The program ``evaluate``: how often a model is right about images whose class is known.
 
-The pictures go the node's way: decoded to bgr8, converted to NV12, classified, ranked. With
+The images go the node's way: decoded to bgr8, converted to NV12, classified, ranked. With
 several frames in flight the results still come in the order of the set.
 """
 
@@ -28,35 +28,36 @@ from contextlib import closing
 from functools import partial
 import json
 from pathlib import Path
-from queue import SimpleQueue
 import sys
 import time
 from typing import Any, Dict, Generator, List, NamedTuple, Optional, Sequence
 
-from mobilenetv2_ros.backends.base import BackendError
-from mobilenetv2_ros.classifier import Classifier, Settings
-from mobilenetv2_ros.engine import Engine
-from mobilenetv2_ros.image_message import ImageMessageError
-from mobilenetv2_ros.labels import LabelError
-from mobilenetv2_ros.ranking import ScoreRangeError
-from mobilenetv2_ros.tools.labelled_pictures import DatasetError, LabelledPicture, read_dataset
-from mobilenetv2_ros.tools.photo_classifier import (
-    add_model_options, opened_engine, parse_count, view_picture)
-from mobilenetv2_ros.tools.pictures import read_photo, SourceError
+from mobilenetv2_ros.image.image_message import ImageMessageError
+from mobilenetv2_ros.inference.backends.base import BackendError
+from mobilenetv2_ros.inference.image_classifier import ImageClassifier
+from mobilenetv2_ros.inference.labels import LabelError
+from mobilenetv2_ros.inference.loaded_model import LoadedModel
+from mobilenetv2_ros.inference.ranking import ScoreRangeError
+from mobilenetv2_ros.inference.score_meaning import ScoreTypeError
+from mobilenetv2_ros.tools.labelled_images import DatasetError, LabelledImage, read_dataset
+from mobilenetv2_ros.tools.model_options import (
+    add_model_options, name_options, open_classifier, parse_count)
 from mobilenetv2_ros.tools.printing import run_printing
+from mobilenetv2_ros.tools.sources import read_image, SourceError
 from tqdm import tqdm
 
-_DESCRIPTION = 'Measure top-1 and top-5 of a model over pictures whose class is known.'
+_DESCRIPTION = 'Measure the top-1 and top-5 accuracy of a model on labelled images.'
 
 _HELP = """\
 DATASET is one of
-  a folder of class folders, each named by class index (from 0) or WordNet id
-  a text file of lines 'path class_index', paths relative to the file
-  a folder with such a file called labels.txt
+  a folder with one folder per class, named by class index (from 0), WordNet id or class name
+  a text file with lines 'path class', paths relative to the file, the class an index or WordNet id
+  a folder that contains such a file, called labels.txt
 
-Pictures that cannot be read are named and counted, and left out of the figures. With --json the
-output is one object: images, top1, top5 (fractions of images), images_per_s, unreadable (paths),
-worst_classes, model, backend, threads, resize_mode, dataset.
+Unreadable images are listed, counted and excluded from the figures. With --json the output is
+one object: images, top1, top5 (fractions of images), images_per_s, unreadable (paths),
+worst_classes, model, backend, summary (how images become scores and scores classes), threads,
+resize_mode, dataset.
 
 exit code: 0 measured, 1 nothing to measure or no model, 2 wrong arguments
 """
@@ -69,13 +70,13 @@ _MAX_THREADS = 16
 
 class Answer(NamedTuple):
     """
-    What came out for one picture.
+    What came out for one image.
 
     :param classes: indices, best first; empty if it could not be read.
     :param unreadable: why it could not be read, else empty.
     """
 
-    picture: LabelledPicture
+    image: LabelledImage
     classes: List[int]
     unreadable: str
 
@@ -84,7 +85,7 @@ class ClassResult(NamedTuple):
     """
     How a class of the set fared.
 
-    :param taken_for: what its pictures were taken for where the model was wrong.
+    :param taken_for: what its images were taken for where the model was wrong.
     """
 
     class_index: int
@@ -128,8 +129,8 @@ def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     add_model_options(parser)
     parser.add_argument(
         '--threads', default=0, type=partial(parse_count, most=_MAX_THREADS), metavar='N',
-        help=f'frames in flight, 1 to {_MAX_THREADS} (default: as the node, 4 on the BPU, 1 on '
-             'the CPU)')
+        help=f'images processed at the same time, 1 to {_MAX_THREADS} (default: 4 on the BPU, 1 '
+             'on the CPU)')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     return parser.parse_args(arguments)
 
@@ -137,21 +138,22 @@ def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> int:
     try:
         _evaluate(options)
-    except (BackendError, DatasetError, LabelError, ScoreRangeError) as error:
-        _complain(str(error))
+    except (
+            BackendError, DatasetError, LabelError, ScoreRangeError, ScoreTypeError) as error:
+        _complain(name_options(str(error)))
         return 1
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    settings = Settings(top_k=_TOP, resize_mode=options.resize_mode)
-    with opened_engine(options, settings, options.threads) as engine:
-        pictures = read_dataset(options.dataset, engine.labels)
+    with open_classifier(options, options.threads, _TOP) as classifier:
+        model = classifier.model
+        images = read_dataset(options.dataset, model.labels)
         start = time.perf_counter()
         # Closed, the workers have ended, and only then may the engine be.
-        with closing(classify_all(engine.classifiers, pictures)) as coming:
+        with closing(classify_all(classifier, images)) as coming:
             # None: no bar where nobody looks.
-            answers = list(tqdm(coming, total=len(pictures), unit='image',
+            answers = list(tqdm(coming, total=len(images), unit='image',
                                 disable=True if options.json else None))
         seconds = time.perf_counter() - start
         for answer in answers:
@@ -160,44 +162,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         report = summarise(answers, seconds)
         if not report.images:
             raise DatasetError(
-                f"none of the {len(answers)} pictures of '{options.dataset}' can be read")
+                f"none of the {len(answers)} images of '{options.dataset}' can be read")
         if options.json:
-            print(json.dumps(_to_json(report, engine, options)))
+            print(json.dumps(_to_json(report, model, options)))
         else:
-            print(_to_text(report, engine, options.resize_mode))
+            print(_to_text(report, model, options.resize_mode))
 
 
-def classify_all(classifiers: Sequence[Classifier],
-                 pictures: Sequence[LabelledPicture]) -> Generator[Answer, None, None]:
+def classify_all(classifier: ImageClassifier,
+                 images: Sequence[LabelledImage]) -> Generator[Answer, None, None]:
     """
-    Classify pictures, as many at the same time as there are classifiers.
+    Classify images, as many at the same time as the classifier can.
 
-    :returns: the answers, in the order of the pictures.
+    :returns: the answers, in the order of the images.
     :raises BackendError: the engine failed.
     :raises ScoreRangeError: it gave no sensible scores.
     """
-    idle: SimpleQueue[Classifier] = SimpleQueue()
-    for classifier in classifiers:
-        idle.put(classifier)
-
-    def work(picture: LabelledPicture) -> Answer:
-        # There are as many threads as classifiers: one is always idle.
-        classifier = idle.get()
-        try:
-            return _classify(classifier, picture)
-        finally:
-            idle.put(classifier)
-
-    with ThreadPoolExecutor(len(classifiers)) as pool:
-        yield from pool.map(work, pictures)
+    with ThreadPoolExecutor(len(classifier.model.classifiers)) as pool:
+        yield from pool.map(partial(_classify, classifier), images)
 
 
-def _classify(classifier: Classifier, picture: LabelledPicture) -> Answer:
+def _classify(classifier: ImageClassifier, image: LabelledImage) -> Answer:
     try:
-        classes = classifier.classify(view_picture(read_photo(picture.path)))
+        classes = classifier.classify(read_image(image.path))
     except (SourceError, ImageMessageError) as error:
-        return Answer(picture, [], str(error))
-    return Answer(picture, [one.index for one in classes], '')
+        return Answer(image, [], str(error))
+    return Answer(image, [one.index for one in classes], '')
 
 
 def summarise(answers: Sequence[Answer], seconds: float) -> Report:
@@ -208,11 +198,11 @@ def summarise(answers: Sequence[Answer], seconds: float) -> Report:
     """
     read = [answer for answer in answers if not answer.unreadable]
     count = len(read)
-    first = sum(answer.classes[0] == answer.picture.class_index for answer in read)
-    among = sum(answer.picture.class_index in answer.classes for answer in read)
+    first = sum(answer.classes[0] == answer.image.class_index for answer in read)
+    among = sum(answer.image.class_index in answer.classes for answer in read)
     return Report(
         count, first / max(1, count), among / max(1, count), count / seconds,
-        [str(answer.picture.path) for answer in answers if answer.unreadable],
+        [str(answer.image.path) for answer in answers if answer.unreadable],
         _find_worst(read))
 
 
@@ -220,7 +210,7 @@ def _find_worst(answers: Sequence[Answer]) -> List[ClassResult]:
     """Rank the classes with errors by the fraction that is wrong, then by how many."""
     firsts: Dict[int, Counter[int]] = {}
     for answer in answers:
-        firsts.setdefault(answer.picture.class_index, Counter())[answer.classes[0]] += 1
+        firsts.setdefault(answer.image.class_index, Counter())[answer.classes[0]] += 1
     results = []
     for index, counts in firsts.items():
         images, right = sum(counts.values()), counts.pop(index, 0)
@@ -230,10 +220,12 @@ def _find_worst(answers: Sequence[Answer]) -> List[ClassResult]:
         results, key=lambda one: (one.right / one.images, -one.images, one.class_index))
 
 
-def _to_text(report: Report, engine: Engine, resize_mode: str) -> str:
-    names = engine.labels.names
+def _to_text(report: Report, model: LoadedModel, resize_mode: str) -> str:
+    names = model.labels.names
     lines = [
-        f'model       {engine.model_path} ({engine.backend.kind}, {resize_mode}){engine.remark}',
+        f'model       {model.model_path} ({model.backend.kind}, '
+        f'{model.choose_resize_mode(resize_mode)})',
+        f'            {model.summary}',
         f'images      {report.images}, {len(report.unreadable)} more unreadable',
         f'top-1       {100 * report.top1:.2f} %',
         f'top-5       {100 * report.top5:.2f} %',
@@ -252,8 +244,8 @@ def _to_line(one: ClassResult, names: Sequence[str]) -> str:
     return f'  {name}, {one.right}/{one.images}: {taken_for}'
 
 
-def _to_json(report: Report, engine: Engine, options: argparse.Namespace) -> Dict[str, Any]:
-    names = engine.labels.names
+def _to_json(report: Report, model: LoadedModel, options: argparse.Namespace) -> Dict[str, Any]:
+    names = model.labels.names
     worst = [{
         'index': one.class_index, 'name': names[one.class_index], 'images': one.images,
         'top1': one.right / one.images,
@@ -263,9 +255,9 @@ def _to_json(report: Report, engine: Engine, options: argparse.Namespace) -> Dic
     return {
         'images': report.images, 'top1': report.top1, 'top5': report.top5,
         'images_per_s': report.images_per_s, 'unreadable': report.unreadable,
-        'worst_classes': worst, 'model': str(engine.model_path), 'backend': engine.backend.kind,
-        'threads': len(engine.classifiers), 'resize_mode': options.resize_mode,
-        'dataset': str(options.dataset)}
+        'worst_classes': worst, 'model': str(model.model_path), 'backend': model.backend.kind,
+        'threads': len(model.classifiers), 'dataset': str(options.dataset),
+        'resize_mode': model.choose_resize_mode(options.resize_mode), 'summary': model.summary}
 
 
 def _complain(sentence: str) -> None:

@@ -12,13 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Find a ROS domain that nobody on this machine uses, for nodes that are among themselves."""
+"""A ROS domain that nobody on this machine uses, for nodes that are among themselves."""
 
 from __future__ import annotations
 
+from collections import deque
 import itertools
 import os
 import socket
+from typing import Deque, Dict
 
 _COUNT = 100
 """
@@ -27,7 +29,23 @@ Domains that are looked at, from 1 on.
 The ports of later ones are among those that Linux gives to anybody, and 0 is everybody's.
 """
 
+_PARTICIPANTS = 119
+"""
+Whose ports are looked at; the next one would need that of another domain.
+
+Not only the first one's: it may have left others behind, and Fast DDS numbers the participants of
+a process through all domains.
+"""
+
+_KEPT = 8
 _turns = itertools.count(os.getpid())
+
+_taken: Deque[socket.socket] = deque()
+"""
+What tells other processes which domains were found last here, until nodes are in them.
+
+Each is bound to the last port of its domain, which no participant wants.
+"""
 
 
 class NoFreeDomainError(Exception):
@@ -38,18 +56,33 @@ def find_free_domain() -> int:
     """
     Find a ROS domain in which nobody on this machine is; no two calls soon find the same one.
 
-    Processes begin at different ones, so that two that look at the same time find two.
+    Other processes pass it over, too, while this one runs and has not found eight more.
 
     :raises NoFreeDomainError: there is none.
     """
     for turn in itertools.islice(_turns, _COUNT):
         domain = 1 + turn % _COUNT
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                # Port of a domain's first participant, DDS-RTPS specification 9.6.1.
-                probe.bind(('', 7410 + 250 * domain))
-            except OSError:
-                continue
+        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            taken.bind(('', 7400 + 250 * (domain + 1) - 1))
+            for participant in range(_PARTICIPANTS):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                    # Where it is discovered, DDS-RTPS specification 9.6.1.
+                    probe.bind(('', 7410 + 250 * domain + 2 * participant))
+        except OSError:
+            taken.close()
+            continue
+        _taken.append(taken)
+        if len(_taken) > _KEPT:
+            _taken.popleft().close()
         return domain
     raise NoFreeDomainError(
         f'ROS domains 1 to {_COUNT} are all in use on this machine; end some ROS nodes')
+
+
+def localhost_environment() -> Dict[str, str]:
+    """Return the environment variable that keeps nodes from other machines."""
+    # Humble knows only the one that later distributions call deprecated.
+    if os.environ.get('ROS_DISTRO') == 'humble':
+        return {'ROS_LOCALHOST_ONLY': '1'}
+    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}

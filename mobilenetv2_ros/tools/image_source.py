@@ -12,29 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The program ``image_source``: one node that publishes pictures, until the last or a signal."""
+"""The program ``image_source``: one node that publishes images, until the last or a signal."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import List, Optional
+from typing import List, Optional, TYPE_CHECKING
 
-from mobilenetv2_ros.command_line import check_command_line
-from mobilenetv2_ros.stop_signals import call_on_stop_signal, hold_stop_signals
+from mobilenetv2_ros.node.start_up import run_nodes, run_program
 
-_DESCRIPTION = 'Publish pictures from files, a folder, a video or a camera as a ROS 2 topic.'
+if TYPE_CHECKING:
+    from mobilenetv2_ros.node.executor import Spinner
+    from mobilenetv2_ros.tools.image_source_node import ImageSource
 
-_HELP = """\
-ROS parameters, each given as -p NAME:=VALUE after --ros-args:
-  source             a photo, several separated by commas, a folder of photos, a video file,
-                     or a camera: its number or device (the photos of the package)
-  rate               pictures a second, 0.01 to 1000.0 (1.0)
-  encoding           pixel format, such as bgr8, nv12, yuyv, mono8 or bayer_rggb8 (bgr8)
-  size               WIDTHxHEIGHT (each picture's own)
-  frame_id           of the headers (camera)
-  loop               start again after the last picture (true)
-  image_transport    raw: image_raw, or compressed: image_raw/compressed (raw)
-  compressed_format  jpeg or png (jpeg)
+_PROGRAM = 'image_source'
+
+_EXAMPLE = """
 
 example:
   image_source --ros-args -p source:=/dev/video0 -p rate:=30.0 -p size:=640x480 -p encoding:=nv12
@@ -43,59 +37,39 @@ example:
 
 def main(args: Optional[List[str]] = None) -> int:
     """
-    Publish until there are no more pictures or a signal ends it.
+    Publish until there are no more images or a signal ends it.
 
-    :param args: command line, by default that of the process.
-    :returns: exit code, 0 after the last picture or a signal, 1 after an error.
+    :param args: command line without the program's name, by default that of the process.
+    :returns: exit code, 0 after the last image or a signal, 1 after an error.
     """
-    hold_stop_signals()
-    # Only now, with signals held, what takes its time to import.
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-    from rclpy.utilities import remove_ros_args
-
-    from mobilenetv2_ros.process_setup import set_up_process
-
-    command_line = sys.argv if args is None else ['image_source', *args]
-    try:
-        rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
-    except (RuntimeError, UnicodeError) as error:
-        return _fail(f'ROS arguments are not usable: {error}')
-    try:
-        check_command_line(
-            'image_source', _DESCRIPTION, _HELP, remove_ros_args(command_line)[1:])
-        set_up_process()
-        return _run()
-    finally:
-        rclpy.try_shutdown()
+    return run_program(
+        _PROGRAM, 'Publish images from files, a folder, a video or a camera as a ROS 2 topic.',
+        _describe_parameters, _run, args)
 
 
-def _run() -> int:
-    from rclpy.exceptions import ParameterException
+def _describe_parameters() -> str:
+    from mobilenetv2_ros.node.parameters import describe_rows
+    from mobilenetv2_ros.tools.image_source_parameters import SOURCE_PARAMETERS
 
-    from mobilenetv2_ros.spinning import Spinner
+    return describe_rows(SOURCE_PARAMETERS) + _EXAMPLE
+
+
+def _run(options: argparse.Namespace) -> int:
     from mobilenetv2_ros.tools.image_source_node import ImageSource
 
-    try:
-        node = ImageSource()
-    except (ParameterException, ValueError) as error:
-        return _fail(str(error))
-    except RuntimeError as error:  # of rcl: keys of SROS 2 that are missing, for example
-        return _fail(f'ROS lets no node start: {" ".join(str(error).split())}')
-    spinner = Spinner(node)
-    call_on_stop_signal(lambda signal_name: spinner.stop())
+    return run_nodes({_PROGRAM: ImageSource}, _start, _finish)
+
+
+def _start(node: ImageSource, spinner: Spinner) -> bool:
     node.start(on_end=spinner.stop)
-    try:
-        spinner.spin()
-    finally:
-        spinner.close()
-        node.destroy_node()
-    return _fail(node.failure) if node.failure else 0
+    return True
 
 
-def _fail(sentence: str) -> int:
-    print(f'image_source: {sentence}', file=sys.stderr)
-    return 1
+def _finish(node: ImageSource) -> int:
+    if node.failure:
+        node.get_logger().fatal(node.failure)  # who listens to /rosout is told too
+        return 1
+    return 0
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The node ``image_source``: pictures from files or a camera, published at a rate.
+The node ``image_source``: images from files or a camera, published at a rate.
 
 Publishes ``image_raw`` (sensor_msgs/Image) or, with ``image_transport`` ``compressed``,
 ``image_raw/compressed`` (sensor_msgs/CompressedImage).
@@ -22,71 +22,62 @@ Publishes ``image_raw`` (sensor_msgs/Image) or, with ``image_transport`` ``compr
 from __future__ import annotations
 
 from array import array
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Callable, Iterator, NamedTuple, Optional, Union
 
 import cv2
-from mobilenetv2_ros.input_qos import make_sensor_qos, OVERRIDABLE
-from mobilenetv2_ros.parameters import declare_parameter
+from mobilenetv2_ros.image.nv12 import Pixels
+from mobilenetv2_ros.node.image_topic import find_image_topic
+from mobilenetv2_ros.node.input_qos import make_sensor_qos, OVERRIDABLE
+from mobilenetv2_ros.node.parameters import declare_rows
 from mobilenetv2_ros.resources import share_folder
-from mobilenetv2_ros.tools.encode import encode, ENCODERS
-from mobilenetv2_ros.tools.pictures import parse_size, Pictures, Pixels, resize, SourceError
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from mobilenetv2_ros.tools.encode import encode
+from mobilenetv2_ros.tools.image_source_parameters import SOURCE_PARAMETERS
+from mobilenetv2_ros.tools.sources import parse_size, resize, Source, SourceError
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-_TRANSPORTS = ('raw', 'compressed')
-_COMPRESSED_FORMATS = ('jpeg', 'png')
-
 Message = Union[Image, CompressedImage]
 
 
+class _Parameters(NamedTuple):
+    """All values, named as in :data:`SOURCE_PARAMETERS`."""
+
+    source: str
+    rate: float
+    encoding: str
+    size: str
+    frame_id: str
+    loop: bool
+    image_transport: str
+    compressed_format: str
+
+
 class ImageSource(Node):
-    """Publishes the next picture whenever its timer says so."""
+    """Publishes the next image whenever its timer says so."""
 
     def __init__(self) -> None:
         """
-        Declare the parameters and find the pictures.
+        Declare the parameters and find the images.
 
         :raises rclpy.exceptions.ParameterException: a parameter is of the wrong type.
-        :raises ValueError: a value is not usable or the pictures do not exist.
+        :raises ValueError: a value is not usable or the images do not exist.
         """
         super().__init__('image_source')
         self.failure = ''
-        source = self._declare(
-            'source', '', 'A photo, several separated by commas, a folder of photos, a video '
-            'file, or a camera: its number or device. Empty: the photos of the package.',
-            dynamic_typing=True)  # a camera's number on the command line is no string
-        self._rate = self._declare('rate', 1.0, 'Pictures a second.', floating_point_range=[
-            FloatingPointRange(from_value=0.01, to_value=1000.0)])
-        self._encoding = self._declare_choice(
-            'encoding', tuple(ENCODERS), 'bgr8', 'Pixel format of raw pictures.')
-        self._size = parse_size(self._declare(
-            'size', '', 'WIDTHxHEIGHT that pictures are brought to. Empty: as they are.'))
-        self._frame_id = self._declare('frame_id', 'camera', 'frame_id of the headers.')
-        loop = self._declare(
-            'loop', True, 'Start again after the last picture; false: end with exit code 0.')
-        transport = self._declare_choice(
-            'image_transport', _TRANSPORTS, 'raw',
-            'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
-            'image_raw/compressed.')
-        self._format = self._declare_choice(
-            'compressed_format', _COMPRESSED_FORMATS, 'jpeg', 'How pictures are compressed.')
-        pictures = Pictures(str(source) or str(share_folder() / 'photos'))
-        is_raw = transport == 'raw'
-        self._messages = pictures.read(
-            self._encode if is_raw else self._compress, bool(loop), self.get_logger().warning)
-        self._publisher = self._create_publisher(is_raw)
-        self.get_logger().info(
-            f'publishing {pictures} as {self._encoding if is_raw else self._format} on '
-            f"'{self._publisher.topic_name}', {self._rate:g} a second")
+        self._values = _Parameters(**declare_rows(self, SOURCE_PARAMETERS))
+        self._is_raw = self._values.image_transport == 'raw'
+        self._size = parse_size(self._values.size) if self._values.size else None
+        self._source = Source(self._values.source or str(share_folder() / 'photos'))
+        self._publisher = self._create_publisher()
+        self._messages = self._make_messages()
 
     def start(self, on_end: Callable[[], None]) -> None:
         """
         Start the timer.
 
-        :param on_end: called when there is no next picture; :attr:`failure` tells if that is an
+        :param on_end: called when there is no next image; :attr:`failure` tells if that is an
             error.
         """
         def publish_next() -> None:
@@ -94,7 +85,20 @@ class ImageSource(Node):
                 timer.cancel()
                 on_end()
 
-        timer = self.create_timer(1 / self._rate, publish_next)
+        timer = self.create_timer(1 / self._values.rate, publish_next)
+
+    def _make_messages(self) -> Iterator[Message]:
+        values = self._values
+        messages = self._source.read(
+            self._encode if self._is_raw else self._compress, values.loop,
+            self.get_logger().warning)
+        for number, message in enumerate(messages):
+            if not number:  # a camera may turn out to give nothing
+                form = values.encoding if self._is_raw else values.compressed_format
+                self.get_logger().info(
+                    f"publishing {self._source} as {form} on '{self._publisher.topic_name}', "
+                    f'{values.rate:g} per second')
+            yield message
 
     def _publish_next(self) -> bool:
         try:
@@ -109,43 +113,27 @@ class ImageSource(Node):
         return True
 
     def _encode(self, bgr: Pixels) -> Image:
-        encoded = encode(resize(bgr, self._size), self._encoding)
+        encoded = encode(resize(bgr, self._size), self._values.encoding)
         message = Image(
-            height=encoded.height, width=encoded.width, encoding=self._encoding,
+            height=encoded.height, width=encoded.width, encoding=self._values.encoding,
             is_bigendian=encoded.is_bigendian, step=encoded.step,
             data=array('B', encoded.data))  # of anything else each byte would be checked
-        message.header.frame_id = self._frame_id
+        message.header.frame_id = self._values.frame_id
         return message
 
     def _compress(self, bgr: Pixels) -> CompressedImage:
-        done, data = cv2.imencode(f'.{self._format}', resize(bgr, self._size))
+        form = self._values.compressed_format
+        done, data = cv2.imencode(f'.{form}', resize(bgr, self._size))
         if not done:
             raise SourceError(
-                f'a picture of {bgr.shape[1]}x{bgr.shape[0]} cannot be written as {self._format}')
-        message = CompressedImage(format=self._format, data=array('B', data.tobytes()))
-        message.header.frame_id = self._frame_id
+                f'an image of {bgr.shape[1]}x{bgr.shape[0]} cannot be written as {form}')
+        message = CompressedImage(format=form, data=array('B', data.tobytes()))
+        message.header.frame_id = self._values.frame_id
         return message
 
-    def _create_publisher(self, is_raw: bool) -> Publisher:
-        # Resolved first, so that a remapped image_raw takes its compressed topic along.
-        topic = self.resolve_topic_name('image_raw')
-        message_type, topic = (Image, topic) if is_raw else (
-            CompressedImage, f'{topic}/compressed')
+    def _create_publisher(self) -> Publisher:
         # A fresh profile each time: overrides are written into it.
         return self.create_publisher(
-            message_type, topic, make_sensor_qos(),
+            Image if self._is_raw else CompressedImage,
+            find_image_topic(self, is_compressed=not self._is_raw), make_sensor_qos(),
             qos_overriding_options=QoSOverridingOptions(OVERRIDABLE.policy_kinds))
-
-    def _declare(self, name: str, default: Any, description: str, **descriptor: Any) -> Any:
-        return declare_parameter(self, name, default, ParameterDescriptor(
-            name=name, description=description, read_only=True, **descriptor))
-
-    def _declare_choice(
-            self, name: str, choices: Tuple[str, ...], default: str, description: str) -> str:
-        value = self._declare(
-            name, default, description,
-            additional_constraints='one of ' + ', '.join(choices))
-        if value not in choices:
-            raise ValueError(
-                f"{name} '{value}' is unknown; expected one of {', '.join(choices)}")
-        return str(value)

@@ -42,7 +42,7 @@ def run_printing(program: str, work: Callable[[], int]) -> int:
         _drop_output()
     except OSError as error:
         with suppress(OSError):
-            place = f"'{error.filename}'" if error.filename else 'the output'
+            place = f"'{error.filename}'" if error.filename else 'stdout'
             print(f'{program}: {place} cannot be written: {error.strerror}', file=sys.stderr)
         _drop_output()
     return 1

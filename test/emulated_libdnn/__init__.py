@@ -38,7 +38,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from typing import Any
+from typing import Any, Dict
 
 import numpy as np
 
@@ -46,9 +46,11 @@ SOURCE = Path(__file__).with_name('libdnn.c')
 HEADER = Path(__file__).with_name('hb_dnn.h')
 #: A model file with the properties of the vendor's mobilenetv2_224x224_nv12.bin.
 MODEL = Path(__file__).with_name('mobilenetv2_224x224_nv12.bin')
+#: One with those of its rebuild of 2026, mobilenetv2_100_bayese_224x224_nv12.bin, and its timing.
+REBUILT_MODEL = Path(__file__).with_name('mobilenetv2_100_bayese_224x224_nv12.bin')
 COMPILER_OPTIONS = ('-std=c11', '-O2', '-g', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra')
 
-#: uint8 of shape (height * 3 // 2, width), a contiguous NV12 picture -> one score per class.
+#: uint8 of shape (height * 3 // 2, width), a contiguous NV12 image -> one score per class.
 Network = Callable[[np.ndarray], Any]
 
 _NETWORK = ctypes.CFUNCTYPE(
@@ -113,7 +115,7 @@ def write_model(path: Path, **keys: object) -> Path:
 
 def fingerprint_class(y: np.ndarray, uv: np.ndarray, classes: int = 1000) -> int:
     """
-    Compute the class that the network `fingerprint` finds in a picture.
+    Compute the class that the network `fingerprint` finds in an image.
 
     The formula is described in libdnn.c, above `add_rows`.
 
@@ -193,7 +195,7 @@ class Emulator:
         When this returns, the network before is not running any more. What a network raises is
         kept in `network_errors`.
 
-        :param network: called in the BPU's thread, one picture at a time; None: every task fails.
+        :param network: called in the BPU's thread, one image at a time; None: every task fails.
         """
         if network is None:
             self.library.emu_set_network(None, None)
@@ -202,8 +204,8 @@ class Emulator:
 
         def run(nv12: Any, height: int, width: int, scores: Any, classes: int, _: Any) -> None:
             try:
-                picture = np.ctypeslib.as_array(nv12, (height * 3 // 2, width))
-                np.ctypeslib.as_array(scores, (classes,))[:] = network(picture)
+                image = np.ctypeslib.as_array(nv12, (height * 3 // 2, width))
+                np.ctypeslib.as_array(scores, (classes,))[:] = network(image)
             except Exception as error:  # noqa: B902 there is no frame above to raise it into
                 self.network_errors.append(error)
 
@@ -220,3 +222,15 @@ def load(path: Path) -> Emulator:
     :return: the controls.
     """
     return Emulator(path)
+
+
+def count_leaks(emulator: Emulator) -> Dict[str, float]:
+    """Return what was taken and not given back since the last reset, empty if nothing."""
+    counts = {
+        f'{taken} - {given}': emulator.get(taken) - emulator.get(given)
+        for taken, given in (('allocs', 'frees'), ('tasks', 'releases'),
+                             ('packed_opened', 'packed_released'))}
+    counts.update((key, emulator.get(key)) for key in (
+        'live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
+        'overruns'))
+    return {key: count for key, count in counts.items() if count}

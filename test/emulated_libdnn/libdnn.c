@@ -1,18 +1,16 @@
-/*
- * Copyright 2026 mobilenetv2_ros contributors
- *
- * Licensed under the Apache License, Version 2.0 (the "License");
- * you may not use this file except in compliance with the License.
- * You may obtain a copy of the License at
- *
- *     http://www.apache.org/licenses/LICENSE-2.0
- *
- * Unless required by applicable law or agreed to in writing, software
- * distributed under the License is distributed on an "AS IS" BASIS,
- * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
- * See the License for the specific language governing permissions and
- * limitations under the License.
- */
+// Copyright 2026 mobilenetv2_ros contributors
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
 
 /*
  * An emulated libdnn.so: the C interface of the RDK X5's BPU library, without a BPU. A test tool.
@@ -22,7 +20,7 @@
  * where strictness finds mistakes: memory is never coherent by luck, stale handles are always
  * recognised, and every allocation, task and release is counted.
  *
- * The picture of the hardware:
+ * The image of the hardware:
  *
  *   CPU view --CLEAN--> BPU shadow --task--> BPU shadow --INVALIDATE--> CPU view
  *    (input)             (input)              (output)                   (output)
@@ -73,7 +71,8 @@ void emu_set_network(emu_network network, void *user);
 /* -------------------------------------------------------- what tests can set and count */
 
 /* Every function of the interface, with the code it fails with unless fail_code.* says otherwise.
- * `task` is not a function but the work of the BPU itself: a task that runs and fails. */
+ * `task` is not a function but the work of the BPU itself: a task that runs and fails. A wait that
+ * fails has another code than such a task: nobody could tell whether the task still runs. */
 #define FUNCTIONS(X) \
   X(hbDNNGetVersion, HB_DNN_RUN_TASK_FAILED) \
   X(hbDNNInitializeFromFiles, HB_DNN_INVALID_MODEL) \
@@ -87,7 +86,7 @@ void emu_set_network(emu_network network, void *user);
   X(hbDNNGetInputTensorProperties, HB_DNN_INVALID_DNN_HANDLE) \
   X(hbDNNGetOutputTensorProperties, HB_DNN_INVALID_DNN_HANDLE) \
   X(hbDNNInfer, HB_DNN_RUN_TASK_FAILED) \
-  X(hbDNNWaitTaskDone, HB_DNN_RUN_TASK_FAILED) \
+  X(hbDNNWaitTaskDone, HB_DNN_INVALID_TASK_HANDLE) \
   X(hbDNNReleaseTask, HB_DNN_INVALID_TASK_HANDLE) \
   X(hbDNNSetTaskDoneCb, HB_DNN_INVALID_TASK_HANDLE) \
   X(hbSysAllocMem, HB_SYS_OUT_OF_MEMORY) \
@@ -189,6 +188,7 @@ typedef struct {
   char *name;
   int32_t height, width, input_count, output_count, classes;
   int32_t output_step; /* elements from one class to the next */
+  int32_t parallel_us, serial_us; /* -1: as the settings say */
   bool logits, callback;
   hbDNNTensorProperties input, output;
 } Model;
@@ -366,7 +366,7 @@ static void unuse_block(Block *block) {
 }
 
 /* The block that a description points into, if all of it is really there. A description may point
- * into the middle of a block (both planes of a picture in one allocation), but its two addresses
+ * into the middle of a block (both planes of an image in one allocation), but its two addresses
  * have to agree: the CPU works with one, the BPU with the other. */
 static Block *find_block(const hbSysMem *mem, uint64_t needed, uint64_t *offset) {
   for (Block *block = blocks; block != NULL; block = block->next) {
@@ -546,6 +546,7 @@ typedef struct {
   int32_t height, width, input_type, input_aligned_width, input_count, output_count;
   int32_t output_type, output_layout, quanti, shift, zero_point, per_channel;
   int32_t classes, aligned_classes, output_aligned_width, logits, callback;
+  int32_t parallel_us, serial_us;
   double scale;
   bool has_zero_point;
 } Description;
@@ -564,7 +565,7 @@ static bool read_line(Description *d, char *line) {
   if (IS("height")) return parse_int(value, 2, 8192, &d->height);
   if (IS("width")) return parse_int(value, 2, 8192, &d->width);
   if (IS("input_type")) return choose(input_types, value, &d->input_type);
-  if (IS("input_aligned_width")) return parse_int(value, 16, 16384, &d->input_aligned_width);
+  if (IS("input_aligned_width")) return parse_int(value, 2, 16384, &d->input_aligned_width);
   if (IS("input_count")) return parse_int(value, 0, 8, &d->input_count);
   if (IS("output_count")) return parse_int(value, 0, 8, &d->output_count);
   if (IS("output_type")) return choose(output_types, value, &d->output_type);
@@ -577,6 +578,8 @@ static bool read_line(Description *d, char *line) {
   if (IS("classes")) return parse_int(value, 2, 100000, &d->classes);
   if (IS("aligned_classes")) return parse_int(value, 2, 200000, &d->aligned_classes);
   if (IS("logits")) return parse_int(value, 0, 1, &d->logits);
+  if (IS("parallel_us")) return parse_int(value, 0, 1000000, &d->parallel_us);
+  if (IS("serial_us")) return parse_int(value, 0, 1000000, &d->serial_us);
   if (IS("network")) return choose(networks, value, &d->callback);
   if (IS("zero_point")) {
     d->has_zero_point = true;
@@ -591,10 +594,12 @@ static bool read_line(Description *d, char *line) {
  *   name                 of the model; several, with commas between, make a packed file
  *   height, width        even, pixels
  *   input_type           nv12 | nv12_separate to run, y | yuv444 | rgb | bgr to be refused
- *   input_aligned_width  bytes from row to row that the model proposes, a multiple of 16
+ *   input_aligned_width  bytes from row to row that the model proposes, by default its width; what
+ *                        is no multiple of 16 cannot be run before the program has replaced it
  *   output_type          f32 | f16 | s8 | u8 | s16 | s32
  *   output_layout        nchw (1xCx1x1) | nhwc (1x1x1xC)
- *   quanti               none | scale: (q - zero_point) * scale | shift: q / 2^shift
+ *   quanti               none | scale: (q - zero_point) * scale | shift: q / 2^shift; on f32 and
+ *                        f16 a leftover that says nothing about the values
  *   scale, zero_point, shift
  *   per_channel          1: one scale per class, scale * (1 + class % 4 / 8); or one shift per
  *                        class, shift - class % 2
@@ -602,6 +607,7 @@ static bool read_line(Description *d, char *line) {
  *   output_aligned_width elements lie from one class to the next (nchw only)
  *   logits               0: the output is probabilities | 1: their natural logarithms
  *   network              fingerprint | callback (emu_set_network)
+ *   parallel_us, serial_us   its timing, instead of the settings of these names
  *   input_count, output_count   1; other numbers to be refused
  *
  * A file that is not a model at all is invalid; one of another version is incompatible, as a model
@@ -618,6 +624,7 @@ static int32_t read_model(const char *path, Description *d) {
   d->output_aligned_width = 1;
   d->scale = 1;
   d->classes = 1000;
+  d->parallel_us = d->serial_us = -1;
 
   FILE *file = path == NULL ? NULL : fopen(path, "rb");
   if (file == NULL) {
@@ -646,15 +653,14 @@ static int32_t read_model(const char *path, Description *d) {
     return code;
   }
   if (d->input_aligned_width == 0) {
-    d->input_aligned_width = (d->width + 15) / 16 * 16;
+    d->input_aligned_width = d->width;
   }
   if (d->aligned_classes == 0) {
     d->aligned_classes = d->classes;
   }
-  bool is_float = d->output_type == TYPE_F32 || d->output_type == TYPE_F16;
   bool sound = d->names[0] != '\0' && d->height % 2 == 0 && d->width % 2 == 0 &&
-               d->input_aligned_width >= d->width && d->input_aligned_width % 16 == 0 &&
-               d->aligned_classes >= d->classes && (!is_float || d->quanti == QUANTI_NONE) &&
+               d->input_aligned_width >= d->width && d->input_aligned_width % 2 == 0 &&
+               d->aligned_classes >= d->classes &&
                (d->output_layout == LAYOUT_NCHW || d->output_aligned_width == 1);
   return sound ? 0 : HB_DNN_INVALID_MODEL;
 }
@@ -693,6 +699,8 @@ static bool make_model(Model *model, const Description *d, const char *name, siz
   model->output_count = d->output_count;
   model->classes = d->classes;
   model->output_step = d->output_aligned_width;
+  model->parallel_us = d->parallel_us;
+  model->serial_us = d->serial_us;
   model->logits = d->logits;
   model->callback = d->callback;
 
@@ -970,11 +978,28 @@ const char *hbDNNGetVersion(void) {
   return enter(F_hbDNNGetVersion) != 0 ? NULL : "1.0.0-emulated";
 }
 
+const char *hbDNNGetErrorDesc(int32_t code) {
+  static const struct {
+    int32_t code;
+    const char *text;
+  } texts[] = {
+    {HB_DNN_INVALID_MODEL, "Invalid model"},
+    {HB_DNN_TIMEOUT, "Timeout"},
+    {HB_DNN_RUN_TASK_FAILED, "Run task failed"},
+    {HB_SYS_OUT_OF_MEMORY, "Out of memory"}};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (texts[i].code == code) {
+      return texts[i].text;
+    }
+  }
+  return code == 0 ? "Success" : NULL; /* a program has to bear one that it has no words for */
+}
+
 /* ------------------------------------------------------------------------------- networks */
 
-/* The picture as a number. Words are 8 bytes of a row, little endian, the last one of a row filled
+/* The image as a number. Words are 8 bytes of a row, little endian, the last one of a row filled
  * up with zeros; rows are those of the Y plane, then those of the UV plane, each `width` bytes.
- * With j counting the words of the whole picture from 0, everything modulo 2^64:
+ * With j counting the words of the whole image from 0, everything modulo 2^64:
  *
  *   m_j   = (word_j ^ word_j >> 32) * (j * 0x9E3779B97F4A7C15 | 1)
  *   hash  = sum of all m_j;   hash *= 0xD6E8FEB86659FD93;   hash ^= hash >> 32
@@ -1069,9 +1094,13 @@ static int64_t round_to(double value, int64_t low, int64_t high) {
 
 enum { SOUND, ALL_NAN, ALL_INF, OUT_OF_RANGE };
 
+static bool is_float(int32_t type) { return type == TYPE_F32 || type == TYPE_F16; }
+
 static void put_element(const Model *model, uint8_t *place, int32_t channel, double value) {
   const hbDNNTensorProperties *p = &model->output;
-  if (p->quantiType == QUANTI_SCALE) {
+  if (is_float(p->tensorType)) {
+    /* already dequantised, whatever factors are listed */
+  } else if (p->quantiType == QUANTI_SCALE) {
     int32_t i = p->scale.scaleLen > 1 ? channel : 0;
     value /= (double)p->scale.scaleData[i];
     value += p->scale.zeroPointLen > 0 ? p->scale.zeroPointData[i] : 0;
@@ -1112,8 +1141,6 @@ static void put_element(const Model *model, uint8_t *place, int32_t channel, dou
  * program that ranks it is found out. */
 static void encode(const Model *model, const float *scores, int fault, uint8_t *bytes) {
   int32_t size = element_size(model->output.tensorType);
-  bool is_float = model->output.quantiType == QUANTI_NONE && size > 1 &&
-                  (model->output.tensorType == TYPE_F32 || model->output.tensorType == TYPE_F16);
   int32_t elements = model->output.alignedByteSize / size;
   for (int32_t i = 0; i < elements; i++) {
     int32_t channel = i / model->output_step;
@@ -1126,9 +1153,9 @@ static void encode(const Model *model, const float *scores, int fault, uint8_t *
     value = model->logits ? natural_logarithm(value) : value;
     if (fault == OUT_OF_RANGE) {
       value = channel % 2 == 0 ? 1e6 : -1e6;
-    } else if (fault == ALL_NAN && is_float) {
+    } else if (fault == ALL_NAN && is_float(model->output.tensorType)) {
       value = (double)NAN;
-    } else if (fault == ALL_INF && is_float) {
+    } else if (fault == ALL_INF && is_float(model->output.tensorType)) {
       value = (double)INFINITY;
     }
     put_element(model, place, channel, value);
@@ -1213,10 +1240,10 @@ static void *reserve(Buffer *buffer, size_t size) {
 }
 
 typedef struct {
-  Buffer picture, scores, output;
+  Buffer image, scores, output;
 } Scratch;
 
-/* Read the picture and compute the result, without the lock. */
+/* Read the image and compute the result, without the lock. */
 static int32_t compute(
   const Task *task, Scratch *scratch, emu_network run, void *user, int fault) {
   const Model *model = task->model;
@@ -1236,25 +1263,28 @@ static int32_t compute(
   } else if (run == NULL) {
     return HB_DNN_RUN_TASK_FAILED;
   } else {
-    uint8_t *picture = reserve(&scratch->picture, width * height * 3 / 2);
-    if (picture == NULL) {
+    uint8_t *image = reserve(&scratch->image, width * height * 3 / 2);
+    if (image == NULL) {
       return HB_DNN_OUT_OF_MEMORY;
     }
     for (size_t i = 0; i < height * 3 / 2; i++) {
       const uint8_t *row = i < height ? y + i * stride : uv + (i - height) * stride;
-      memcpy(picture + i * width, row, width);
+      memcpy(image + i * width, row, width);
     }
     for (int32_t i = 0; i < model->classes; i++) {
       scores[i] = NAN; /* a network that does not answer is seen */
     }
-    run(picture, model->height, model->width, scores, model->classes, user);
+    run(image, model->height, model->width, scores, model->classes, user);
   }
   encode(model, scores, fault, output);
   return 0;
 }
 
 static void run_task(Task *task, Scratch *scratch) {
-  int64_t start = task->submitted + (int64_t)(settings[S_parallel_us] * 1000);
+  const Model *model = task->model;
+  double parallel_us = model->parallel_us < 0 ? settings[S_parallel_us] : model->parallel_us;
+  double serial_us = model->serial_us < 0 ? settings[S_serial_us] : model->serial_us;
+  int64_t start = task->submitted + (int64_t)(parallel_us * 1000);
   start = start > bpu_free ? start : bpu_free;
   if (!sleep_until(start)) {
     return;
@@ -1263,10 +1293,10 @@ static void run_task(Task *task, Scratch *scratch) {
               : chance(settings[S_inf])          ? ALL_INF
               : chance(settings[S_out_of_range]) ? OUT_OF_RANGE
                                                  : SOUND;
-  int64_t end = start + (int64_t)((settings[S_serial_us] + settings[S_slow_us]) * 1000);
+  int64_t end = start + (int64_t)((serial_us + settings[S_slow_us]) * 1000);
   emu_network run = network;
   void *user = network_user;
-  in_foreign_code = task->model->callback && run != NULL;
+  in_foreign_code = model->callback && run != NULL;
   pthread_mutex_unlock(&lock);
   int32_t status = compute(task, scratch, run, user, fault);
   pthread_mutex_lock(&lock);
@@ -1294,7 +1324,7 @@ static void run_task(Task *task, Scratch *scratch) {
     functions[F_task].failed++;
   } else {
     memcpy(task->output->bpu + task->output_offset, scratch->output.bytes,
-           (size_t)task->model->output.alignedByteSize);
+           (size_t)model->output.alignedByteSize);
     counters[C_inferences]++;
   }
   running = NULL;
@@ -1332,7 +1362,7 @@ static void *bpu_main(void *unused) {
     run_task(task, &scratch);
   }
   pthread_mutex_unlock(&lock);
-  free(scratch.picture.bytes);
+  free(scratch.image.bytes);
   free(scratch.scores.bytes);
   free(scratch.output.bytes);
   return NULL;
@@ -1372,12 +1402,14 @@ static Task *find_task(const void *handle) {
 }
 
 /* The memory of a task, looked up. The BPU takes the row stride from the caller's tensor, where a
- * program may have put its own; everything else has to be what the model says. */
+ * program may have put its own, and both planes apart for NV12 models too; everything else has to
+ * be what the model says. */
 static bool check_tensors(
   const Model *model, const hbDNNTensor *input, const hbDNNTensor *output, Task *task) {
   const hbDNNTensorShape *valid = &input->properties.validShape;
   const hbDNNTensorShape *aligned = &input->properties.alignedShape;
-  if (input->properties.tensorType != model->input.tensorType ||
+  int32_t given = input->properties.tensorType;
+  if ((given != model->input.tensorType && given != TYPE_NV12_SEPARATE) ||
       (model->input.tensorType != TYPE_NV12 && model->input.tensorType != TYPE_NV12_SEPARATE) ||
       memcmp(valid, &model->input.validShape, sizeof *valid) != 0 || aligned->numDimensions != 4 ||
       output->properties.tensorType != model->output.tensorType) {
@@ -1389,7 +1421,7 @@ static bool check_tensors(
   }
   uint64_t luma = (uint64_t)stride * (uint64_t)model->height;
   task->input_stride = stride;
-  if (model->input.tensorType == TYPE_NV12) {
+  if (given == TYPE_NV12) {
     task->input[0] = find_block(&input->sysMem[0], luma * 3 / 2, &task->input_offset[0]);
   } else {
     task->input[0] = find_block(&input->sysMem[0], luma, &task->input_offset[0]);
@@ -1400,7 +1432,9 @@ static bool check_tensors(
   }
   task->output = find_block(
     &output->sysMem[0], (uint64_t)model->output.alignedByteSize, &task->output_offset);
-  return task->input[0] != NULL && task->output != NULL;
+  bool placed = input->sysMem[0].phyAddr % 16 == 0 &&
+                (task->input[1] == NULL || input->sysMem[1].phyAddr % 16 == 0);
+  return placed && task->input[0] != NULL && task->output != NULL;
 }
 
 static int32_t submit(
@@ -1721,7 +1755,7 @@ void emu_reset(void) {
 }
 
 /* The network of models with network=callback, or NULL. It is called in the BPU's thread with the
- * picture as contiguous NV12 and fills in `classes` probabilities. When this returns, the network
+ * image as contiguous NV12 and fills in `classes` probabilities. When this returns, the network
  * before is not running any more and may be freed. */
 void emu_set_network(emu_network function, void *user) {
   pthread_mutex_lock(&lock);

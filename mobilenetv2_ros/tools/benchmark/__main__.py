@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``python3 -m mobilenetv2_ros.tools.benchmark``: the commands and their options."""
+"""The program ``benchmark``: its commands and their options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     from mobilenetv2_ros.tools.printing import run_printing
 
     options = parse_arguments(arguments)
-    return run_printing('benchmark', lambda: _run(options))
+    return run_printing('benchmark', lambda: run_command(options))
 
 
 def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
@@ -49,24 +49,31 @@ def parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
     from mobilenetv2_ros.tools.benchmark import backend, convert, node
 
     parser = argparse.ArgumentParser(
-        prog='python3 -m mobilenetv2_ros.tools.benchmark', description=__doc__)
+        prog='benchmark', description='Measure what this machine can do.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     for command in (backend, node, convert):
         command.add_command(commands)
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace) -> int:
-    from mobilenetv2_ros.backends.base import BackendError
+def run_command(options: argparse.Namespace) -> int:
+    """
+    Run the command that the options name.
+
+    :returns: exit code.
+    :raises KeyboardInterrupt: a signal has come.
+    """
+    from mobilenetv2_ros.inference.backends.base import BackendError
     from mobilenetv2_ros.process_setup import set_up_process
     from mobilenetv2_ros.tools.free_domain import NoFreeDomainError
+    from mobilenetv2_ros.tools.model_options import name_options
 
     set_up_process()
     options.stopping = watch_stop_signals()
     try:
         options.run(options)
     except (BackendError, NoFreeDomainError) as error:
-        print(f'benchmark: {error}', file=sys.stderr)
+        print(f'benchmark: {name_options(str(error))}', file=sys.stderr)
         return 1
     return 0
 

@@ -17,18 +17,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import List, Tuple
 
-from mobilenetv2_ros.image_message import DEFAULT_MAX_PIXELS
-from mobilenetv2_ros.parameters import PARAMETERS
-from mobilenetv2_ros.tools.photo_classifier import parse_count
+from mobilenetv2_ros.node.parameters import PARAMETERS
+from mobilenetv2_ros.tools.model_options import parse_count
+from mobilenetv2_ros.tools.sources import parse_size, SourceError
 
 _SECONDS = (0.1, 86400.0)
-_PICTURES_PER_SECOND = (0.1, 1e6)
+_IMAGES_PER_SECOND = (0.1, 1e6)
 
 FLOOD = 0.0
-"""The rate that stands for twice as many pictures as the node can answer."""
+"""The rate that stands for twice as many images as the node can answer."""
 
 
 def parse_thread_count(word: str) -> int:
@@ -49,20 +48,18 @@ def parse_seconds(word: str) -> float:
 
 
 def parse_rate(word: str) -> float:
-    """Parse pictures per second or the word flood."""
+    """Parse images per second or the word flood."""
     if word == 'flood':
         return FLOOD
-    return _parse_number(word, *_PICTURES_PER_SECOND, 'pictures per second, or flood')
+    return _parse_number(word, *_IMAGES_PER_SECOND, 'images per second, or flood')
 
 
-def parse_size(word: str) -> Tuple[int, int]:
-    """Parse width and height of pictures that the node takes."""
-    match = re.fullmatch('([0-9]{1,9})x([0-9]{1,9})', word)
-    width, height = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= width * height <= DEFAULT_MAX_PIXELS:
-        raise _refuse(
-            word, f'WIDTHxHEIGHT such as 640x480, of at most {DEFAULT_MAX_PIXELS} pixels')
-    return width, height
+def parse_image_size(word: str) -> Tuple[int, int]:
+    """Parse width and height of images that the node takes."""
+    try:
+        return parse_size(word)
+    except SourceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parse_number(word: str, least: float, most: float, what: str) -> float:

@@ -16,8 +16,8 @@
 ``benchmark backend``: what a model does on its engine, without ROS and without conversion.
 
 The table has what the vendor publishes for each model: latency of a frame from one thread, latency
-and throughput from several. Every worker has a picture of its own, and each result is compared
-with what this picture gave alone: a result that belongs to another frame is counted as wrong.
+and throughput from several. Every worker has an image of its own, and each result is compared
+with what this image gave alone: a result that belongs to another frame is counted as wrong.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
-from mobilenetv2_ros.backends.base import Backend, BackendError, Session
-from mobilenetv2_ros.backends.registry import AUTO, BACKENDS, open_backend
-from mobilenetv2_ros.engine import choose_model
+from mobilenetv2_ros.inference.backends.base import Backend, BackendError, Session
+from mobilenetv2_ros.inference.backends.registry import AUTO, BACKENDS, open_backend
+from mobilenetv2_ros.inference.known_models import KNOWN_MODELS
+from mobilenetv2_ros.inference.loaded_model import choose_model
 from mobilenetv2_ros.tools.benchmark.arguments import parse_counts, parse_seconds
 from mobilenetv2_ros.tools.benchmark.stopping import check_stop
 import numpy as np
@@ -50,7 +51,7 @@ class Measurement(NamedTuple):
 
     :param latencies: of each frame, in seconds.
     :param cpu_seconds: of the threads that call the engine, all together.
-    :param wrong: frames whose best class was another one than the picture alone had.
+    :param wrong: frames whose best class was another one than the image alone had.
     """
 
     backend: str
@@ -138,7 +139,7 @@ def measure(backend: Backend, threads: int, seconds: float,
         sum(worker.cpu_seconds for worker in workers), sum(worker.wrong for worker in workers))
 
 
-def add_command(commands: Any) -> None:
+def add_command(commands: Any) -> argparse.ArgumentParser:
     """Add the command to argparse's subparsers."""
     parser: argparse.ArgumentParser = commands.add_parser(
         'backend', help='latency and throughput of a model', description=__doc__,
@@ -152,49 +153,39 @@ def add_command(commands: Any) -> None:
                         help='length of each run (default 5)')
     parser.add_argument('--busy', action='store_true',
                         help='with a Python thread beside it that only computes')
-    parser.add_argument('--compare-gil', action='store_true',
-                        help='(.bin models, libdnn) measure each run also with every call '
-                        'holding the interpreter lock, as the Python module of the vendor does')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     parser.set_defaults(run=run)
+    return parser
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print what the options ask for."""
     path = choose_model(options.model)
+    measure_variants(path, [
+        lambda threads: open_backend(path, options.backend, threads).backend], options)
+
+
+def measure_variants(path: Path, openers: Sequence[Callable[[int], Backend]],
+                     options: argparse.Namespace) -> None:
+    """
+    Measure a model with each number of threads and print the figures.
+
+    :param openers: each opens it in its own way, for as many threads as it is given.
+    """
     stop_burning = _start_burning() if options.busy else threading.Event()
+    results = []
     try:
-        results = [result for threads in options.threads
-                   for result in _measure_variants(path, threads, options)]
+        for threads in options.threads:
+            for open_model in openers:
+                with closing(open_model(threads)) as backend:
+                    results.append(measure(
+                        backend, threads, options.seconds, options.stopping).to_json())
     finally:
         stop_burning.set()
     if options.json:
         print(json.dumps(results[0] if len(results) == 1 else {'results': results}))
     else:
         _print_table(path, results)
-
-
-def _measure_variants(
-        path: Path, threads: int, options: argparse.Namespace) -> List[Dict[str, Any]]:
-    openers: List[Callable[[], Backend]] = [
-        lambda: open_backend(path, options.backend, threads).backend]
-    if options.compare_gil:
-        openers.append(lambda: _open_holding_gil(path))
-    results = []
-    for open_one in openers:
-        with closing(open_one()) as backend:
-            results.append(measure(
-                backend, threads, options.seconds, options.stopping).to_json())
-    return results
-
-
-def _open_holding_gil(path: Path) -> Backend:
-    from mobilenetv2_ros.backends.libdnn import LibdnnBackend
-    from mobilenetv2_ros.backends.libdnn_abi import Library
-
-    backend = LibdnnBackend(path, Library(hold_gil=True))
-    backend.kind = 'libdnn, GIL held'
-    return backend
 
 
 def _fill_with_noise(session: Session, seed: int) -> None:
@@ -225,5 +216,8 @@ def _print_table(path: Path, results: Sequence[Dict[str, Any]]) -> None:
         print(f'{one["backend"]:<18}{one["threads"]:>8}{one["fps"]:>10.1f}'
               f'{latency["mean"]:>9.2f}{latency["p50"]:>9.2f}{latency["p99"]:>9.2f}'
               f'{one["cpu_us_per_frame"]:>14.1f}{one["wrong"]:>7}')
-    if any(one['backend'].startswith('libdnn') for one in results):
-        print('published by the vendor: 1 thread 1.42 ms; 4 threads 3.43 ms and 1152.07 frames/s')
+    published = next((known.published for known in KNOWN_MODELS.values()
+                      if known.file_name == path.name), None)
+    if published is not None:
+        print(f'published for the model of this name, on an RDK X5: 1 thread '
+              f'{published.latency_ms:g} ms, more threads {published.images_per_s:g} frames/s')

@@ -13,11 +13,12 @@
 # limitations under the License.
 
 """
-The other side of ``benchmark node``: a process that publishes pictures and times the results.
+The other side of ``benchmark node``: a process that publishes images and times the results.
 
 The messages are serialized beforehand, so that publishing costs what the middleware costs and no
 more. A number is written into the stamp of each just before it goes out; the result bears it too
-and so tells which picture it belongs to.
+and so tells which image it belongs to. Between warming up and measuring it prints a line and waits
+for one, so that several can measure at the same time.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray
+from mobilenetv2_ros.node.receiving import Receiver
 from mobilenetv2_ros.process_setup import set_up_process
-from mobilenetv2_ros.receiving import Receiver
-from mobilenetv2_ros.tools.benchmark.picture_sizes import BYTES_PER_PIXEL
-from mobilenetv2_ros.tools.benchmark.process_usage import read_cpu_seconds, read_resident_bytes
+from mobilenetv2_ros.tools.benchmark.image_sizes import BYTES_PER_PIXEL
+from mobilenetv2_ros.tools.benchmark.process_usage import (
+    read_cpu_seconds, read_proportional_bytes, read_resident_bytes)
 from mobilenetv2_ros.tools.benchmark.stopping import interrupt_on_stop_signal
 import numpy as np
 import rclpy
@@ -47,10 +49,10 @@ from vision_msgs.msg import Classification
 _RING = 16
 _NANOSECONDS_AT = 8
 _OVERLOAD = 2.0
-"""Pictures for each one that the node can answer, when it is to be flooded."""
+"""Images for each one that the node can answer, when it is to be flooded."""
 
 _REMEMBERED = 1 << 20
-"""Pictures whose time of publishing is kept; far more than can be under way."""
+"""Images whose time of publishing is kept; far more than can be under way."""
 
 _UNLIMITED = float('inf')
 
@@ -59,8 +61,9 @@ class Load(NamedTuple):
     """
     What to publish, for how long, and who is measured.
 
-    :param rate: pictures per second, 0 for twice as many as the node can answer.
+    :param rate: images per second, 0 for twice as many as the node can answer.
     :param process: whose processor time and memory are measured.
+    :param namespace: of the node.
     """
 
     encoding: str
@@ -69,10 +72,11 @@ class Load(NamedTuple):
     rate: float
     seconds: float
     process: int
+    namespace: str = '/'
 
 
 def make_ring(load: Load) -> List[bytes]:
-    """Serialize a few different pictures."""
+    """Serialize a few different images."""
     size = int(load.width * load.height * BYTES_PER_PIXEL[load.encoding])
     generator = np.random.default_rng(0)
     message = Image(
@@ -90,14 +94,14 @@ def find_numbers(ring: List[bytes]) -> List[Tuple[bytes, ctypes.c_uint32]]:
     """
     Return each message with the number in its stamp.
 
-    The bytes are ours alone: numbering them in place spares a copy for each picture.
+    The bytes are ours alone: numbering them in place spares a copy for each image.
     """
     return [(message, ctypes.c_uint32.from_address(_address(message) + _NANOSECONDS_AT))
             for message in ring]
 
 
 def read_number(message: bytes) -> int:
-    """Return the number in the stamp of a picture or a result."""
+    """Return the number in the stamp of an image or a result."""
     number: int = struct.unpack_from('<I', message, _NANOSECONDS_AT)[0]
     return number
 
@@ -109,11 +113,11 @@ class LoadGenerator:
         """Make the node, its publisher and its subscriptions."""
         self._load = load
         self._ring = make_ring(load)
-        self.node = rclpy.create_node('load')
+        self.node = rclpy.create_node('load', namespace=load.namespace)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._publisher = self.node.create_publisher(Image, 'image_raw', qos)
         self._receivers = [
-            self._receive(Classification, '/mobilenetv2/classification', self._on_result),
+            self._receive(Classification, 'mobilenetv2/classification', self._on_result),
             self._receive(DiagnosticArray, '/diagnostics', self._on_diagnostics)]
         self._sent = [0] * _REMEMBERED
         self._number = 0
@@ -126,9 +130,14 @@ class LoadGenerator:
         """Wait for the node, warm it up, then measure; returns the figures."""
         while not (self._publisher.get_subscription_count() and self._latencies):
             self._publish_for(0.2, rate=50.0)
-        answered = len(self._latencies)
-        possible = self._publish_for(1.0, _UNLIMITED)
-        rate = self._load.rate or self._find_overload(len(self._latencies) - answered)
+        possible: Dict[str, int] = {}
+        rate = self._load.rate
+        if not rate:  # no camera does so, and what it leaves in memory would not be a camera's
+            answered = len(self._latencies)
+            possible = {'possible_load_per_s': self._publish_for(1.0, _UNLIMITED)}
+            rate = self._find_overload(len(self._latencies) - answered)
+        print('ready', flush=True)
+        sys.stdin.readline()
         self._publish_for(1.0, rate)
         process = self._load.process
         before, cpu_before = dict(self._counters), read_cpu_seconds(process)
@@ -138,8 +147,7 @@ class LoadGenerator:
         took = time.perf_counter() - began
         cpu = read_cpu_seconds(process) - cpu_before
         time.sleep(1.5)  # the last report of the counters
-        return {'possible_load_per_s': possible,
-                **self._summarise(published, took, cpu, process, before)}
+        return {**possible, **self._summarise(published, took, cpu, process, before)}
 
     def close(self) -> None:
         """End the threads and the node."""
@@ -154,13 +162,13 @@ class LoadGenerator:
 
     def _find_overload(self, answered: int) -> float:
         """
-        Find a rate at which the node always has a newer picture to take.
+        Find a rate at which the node always has a newer image to take.
 
         Publishing as fast as it goes would be more than that, but it keeps a whole core busy with
-        pictures that nobody looks at, and on a small machine the node would miss that core.
+        images that nobody looks at, and on a small machine the node would miss that core.
 
-        :param answered: pictures of one second in which there were as many as possible.
-        :returns: pictures per second.
+        :param answered: images of one second in which there were as many as possible.
+        :returns: images per second.
         """
         for _ in range(2):
             before = len(self._latencies)
@@ -195,7 +203,8 @@ class LoadGenerator:
 
     def _on_diagnostics(self, message: bytes) -> bool:
         for status in deserialize_message(message, DiagnosticArray).status:
-            self._counters = {one.key: one.value for one in status.values}
+            if status.hardware_id == f'{self._load.namespace.rstrip("/")}/mobilenetv2':
+                self._counters = {one.key: one.value for one in status.values}
         return False
 
     def _summarise(self, published: int, took: float, cpu: float, process: int,
@@ -213,7 +222,8 @@ class LoadGenerator:
                            'p99': float(np.percentile(latencies, 99)),
                            'max': float(latencies.max())},
             'cpu_us_per_frame': cpu / max(1, results) * 1e6, 'cpu_percent': cpu / took * 100,
-            'rss_mb': read_resident_bytes(process) / 2 ** 20}
+            'rss_mb': read_resident_bytes(process) / 2 ** 20,
+            'pss_mb': read_proportional_bytes(process) / 2 ** 20}
 
 
 def _report(error: Exception) -> None:
@@ -229,7 +239,7 @@ def main(arguments: List[str]) -> None:
     """Generate the load and print the report as JSON; arguments are the fields of ``Load``."""
     parser = argparse.ArgumentParser()
     for name, kind in (('encoding', str), ('width', int), ('height', int), ('rate', float),
-                       ('seconds', float), ('process', int)):
+                       ('seconds', float), ('process', int), ('namespace', str)):
         parser.add_argument(name, type=kind)
     load = Load(**vars(parser.parse_args(arguments)))
     set_up_process()

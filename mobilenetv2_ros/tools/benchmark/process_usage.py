@@ -46,3 +46,14 @@ def read_resident_bytes(process: int) -> int:
     """
     pages = Path(f'/proc/{process}/statm').read_text(encoding='ascii').split()[1]
     return int(pages) * os.sysconf('SC_PAGE_SIZE')
+
+
+def read_proportional_bytes(process: int) -> int:
+    """
+    Read the memory that a process occupies, where shared memory counts to each in equal parts.
+
+    :param process: its id.
+    :raises OSError: there is no such process.
+    """
+    lines = Path(f'/proc/{process}/smaps_rollup').read_text(encoding='ascii').splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith('Pss:'))

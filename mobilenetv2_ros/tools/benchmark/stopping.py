@@ -28,7 +28,8 @@ import threading
 from types import FrameType
 from typing import Optional
 
-from mobilenetv2_ros.stop_signals import call_on_stop_signal, find_stop_signals
+from mobilenetv2_ros.stop_signals import (
+    call_on_stop_signal, find_stop_signals, release_stop_signals)
 
 
 def watch_stop_signals() -> threading.Event:
@@ -46,11 +47,6 @@ def check_stop(stopping: threading.Event) -> None:
     """
     if stopping.is_set():
         raise KeyboardInterrupt
-
-
-def release_stop_signals() -> None:
-    """Let signals through, those that came while they were held back at once."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, find_stop_signals())
 
 
 def interrupt_on_stop_signal() -> None:
