@@ -146,7 +146,7 @@ def test_max_rate(start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) ->
     def read() -> Dict[str, str]:
         return {one.key: one.value for one in reports[-1].status[0].values} if reports else {}
 
-    peer.wait_until(lambda: read().get('skipped by max_rate') == '20')
+    peer.wait_until(lambda: read().get('skipped by max_rate') == '20', lambda: str(read()))
     assert read()['dropped'] == read()['failed'] == '0'
     assert len(peer.results) == 1
     for max_rate in (1000.0, 0.0):
