@@ -231,7 +231,7 @@ def test_fields_that_were_read_at_a_wrong_offset_would_be_noticed(
     (400, 0, None, OK), (1300, 1, None, ERROR)])
 def test_speed_is_compared_with_what_is_published(
         fps: int, wrong: int, published: PublishedSpeed, level: str) -> None:
-    finding = judge_speed(Measurement('libdnn', 4, 1.0, [0.003] * fps, 0.1, wrong), published)
+    finding = judge_speed(Measurement('libdnn', 4, 1.0, [0.003] * fps, 0.1, 0.2, wrong), published)
     assert finding.level == level and f'4 threads: 3.00 ms, {fps} images/s' in finding.text
     assert ('published: 1347' in finding.text) == (published is not None)
 

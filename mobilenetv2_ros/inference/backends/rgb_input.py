@@ -149,13 +149,16 @@ class RgbInput:
         height, width = (side + side % 2 for side in size)
         self._buffer = np.zeros((height * 3 // 2, width), np.uint8)
         self.nv12 = Nv12.over(self._buffer, height, width)
-        self._rgb = np.empty((height, width, 3), np.uint8)
-        self._exact = self._rgb if (height, width) == size else np.empty((*size, 3), np.uint8)
         self._conversion = cv2.COLOR_YUV2BGR_NV12 if plan.is_bgr else cv2.COLOR_YUV2RGB_NV12
         self._levels = plan.levels
         self.tensor = np.empty(layout.shape, plan.dtype)
         self._target = self.tensor[0].transpose(1, 2, 0) if layout.channels_first else (
             self.tensor[0])
+        # OpenCV writes pixels that stay as they are into the tensor itself.
+        is_direct = plan.levels is None and not layout.channels_first
+        self._exact = self._target if is_direct else np.empty((*size, 3), np.uint8)
+        self._rgb = self._exact if (height, width) == size else (
+            np.empty((height, width, 3), np.uint8))
 
     def fill_tensor(self) -> NDArray[Any]:
         """Convert the NV12 buffer; the tensor that is returned is the same one each time."""
@@ -163,10 +166,10 @@ class RgbInput:
         if self._exact is not self._rgb:
             cv2.resize(self._rgb, self._exact.shape[1::-1], self._exact,
                        interpolation=cv2.INTER_LINEAR)
-        if self._levels is None:
-            np.copyto(self._target, self._exact)
-        else:
+        if self._levels is not None:
             np.copyto(self._target, cv2.LUT(self._exact, self._levels))
+        elif self._exact is not self._target:
+            np.copyto(self._target, self._exact)
         return self.tensor
 
 
