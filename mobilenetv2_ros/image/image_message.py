@@ -24,6 +24,7 @@ the network can send them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 import struct
 from typing import NamedTuple, Optional, Tuple
 
@@ -192,14 +193,23 @@ def make_view(header: Header, height: int, width: int, encoding: str, is_bigendi
     :param max_pixels: a larger image is refused.
     :raises ImageMessageError: the fields contradict themselves.
     """
+    fields, note = _check_fields(
+        height, width, encoding, is_bigendian, step, data.size, max_pixels)
+    return ImageView(header, *fields, data, note=note)
+
+
+@lru_cache(maxsize=64)
+def _check_fields(height: int, width: int, encoding: str, is_bigendian: bool, step: int, size: int,
+                  max_pixels: int) -> Tuple[Tuple[int, int, str, bool, int], str]:
+    """Return the fields as ROS has them, and a note: the same for all images of a camera."""
     check_size(width, height, max_pixels)
     encoding, note = read_spelling(encoding)
-    step = find_step(encoding, width, height, step, data.size)
-    if step * height > data.size:
+    step = find_step(encoding, width, height, step, size)
+    if step * height > size:
         raise ImageMessageError(
             f'a {width}x{height} {shorten(encoding)} image of {step} bytes a row needs '
-            f'{step * height} bytes, but data has {data.size}')
-    return ImageView(header, height, width, encoding, is_bigendian, step, data, note=note)
+            f'{step * height} bytes, but data has {size}')
+    return (height, width, encoding, is_bigendian, step), note
 
 
 def parse_compressed_image(message: bytes) -> CompressedView:

@@ -47,15 +47,12 @@ class ScoreType(Enum):
     MULTI_LABEL = 'multi-label probabilities'
     MULTI_LABEL_LOGITS = 'multi-label logits'
 
-    @property
-    def are_probabilities(self) -> bool:
+    def __init__(self, text: str) -> None:
+        """Work out what is asked with each image."""
+        self.are_probabilities = text.endswith('probabilities')
         """Whether they lie in 0..1 as they come."""
-        return self in (ScoreType.PROBABILITIES, ScoreType.MULTI_LABEL)
-
-    @property
-    def is_multi_label(self) -> bool:
+        self.is_multi_label = text.startswith('multi-label')
         """Whether several classes may be true of an image at the same time."""
-        return self in (ScoreType.MULTI_LABEL, ScoreType.MULTI_LABEL_LOGITS)
 
 
 class Source(Enum):
