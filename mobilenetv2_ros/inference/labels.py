@@ -28,7 +28,6 @@ from pathlib import Path
 import re
 import reprlib
 from typing import List, NamedTuple, Sequence
-import unicodedata
 
 from mobilenetv2_ros.inference.label_data import read_data
 from mobilenetv2_ros.inference.label_lines import Entries, read_lines, split_lines, WORDNET_ID
@@ -36,6 +35,12 @@ from mobilenetv2_ros.inference.label_tables import read_table
 from mobilenetv2_ros.resources import read_text_file
 
 _WORDNET_ENTRY = re.compile(rf'({WORDNET_ID})[\s,:;=|]+(.+)')
+_UNUSABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+"""
+Control characters and halves of characters: a message cannot hold NUL, a line of a log no line
+break, and UTF-8 no halves. JSON can express them all.
+"""
+
 _MAX_CLASSES = 65536
 """``vision_msgs/VisionClass`` numbers classes with a uint16."""
 
@@ -149,8 +154,5 @@ def _lengthen(names: Sequence[str], longer: Sequence[str]) -> List[str]:
 
 def _check_names(names: Sequence[str]) -> None:
     for index, name in enumerate(names):
-        # A message cannot hold NUL, a line of a log no line break, and UTF-8 no halves of
-        # characters. JSON can express them all.
-        is_usable = not any(unicodedata.category(sign) in ('Cc', 'Cs') for sign in name)
-        if not name.strip() or not is_usable:
+        if not name.strip() or _UNUSABLE.search(name):
             raise ValueError(f'has no usable name for class {index}: {reprlib.repr(name)}')

@@ -22,11 +22,10 @@ there is none, a model that is known by its checksum has its publisher's resize 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import json
 import math
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 from mobilenetv2_ros.image.nv12 import RESIZE_MODES
 from mobilenetv2_ros.inference.backends.base import ModelError
@@ -41,8 +40,7 @@ _PIXEL_KEYS = frozenset(('range', 'mean', 'std', 'colour_order', 'output'))
 Triple = Tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Normalisation:
+class Normalisation(NamedTuple):
     """
     How levels of pixels, 0 to 255, become values: scaled to ``range``, then (value - mean) / std.
 
@@ -55,8 +53,7 @@ class Normalisation:
     std: Triple = (1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class ModelDescription:
+class ModelDescription(NamedTuple):
     """
     What is told of a model; None or empty where nothing is.
 

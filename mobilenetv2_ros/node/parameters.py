@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import textwrap
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -43,8 +42,7 @@ _MAX_SLIDER_STEPS = 100
 _QOS_PREFIX = 'qos_overrides.'
 
 
-@dataclass(frozen=True)
-class ParameterRow:
+class ParameterRow(NamedTuple):
     """
     A parameter.
 
