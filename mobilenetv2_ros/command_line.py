@@ -21,18 +21,20 @@ from typing import Callable, Sequence
 
 
 def parse_command_line(
-        program: str, description: str, details: str, arguments: Sequence[str],
+        program: str, description: str, make_details: Callable[[], str],
+        arguments: Sequence[str],
         add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
         ) -> argparse.Namespace:
     """
     Answer ``--help`` and refuse what is no option, both by ending the process.
 
-    :param details: text of the help, kept as it is.
+    :param make_details: writes the text of the help, kept as it is; for who may ask for help.
     :param arguments: without the name of the program and those of ROS.
     :param add_options: adds those that the program has; by default it has none.
     """
     parser = argparse.ArgumentParser(
-        prog=program, description=description, epilog=details,
+        prog=program, description=description,
+        epilog=make_details() if arguments else None,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     return parser.parse_args(arguments)

@@ -21,6 +21,8 @@ Nothing is imported here that takes time: signals are held back first.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+import gc
 import os
 import sys
 import threading
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 AnyNode = TypeVar('AnyNode', bound='Node')
+
+_MESSAGE_GENERATOR = 'rosidl_generator_py.generate_py_impl'
 
 
 def run_program(name: str, description: str, make_details: Callable[[], str],
@@ -53,6 +57,7 @@ def run_program(name: str, description: str, make_details: Callable[[], str],
     """
     open_missing_streams()
     hold_stop_signals()
+    _leave_out_what_no_node_needs()
     # Only now, with signals held, what takes its time to import.
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -70,9 +75,23 @@ def run_program(name: str, description: str, make_details: Callable[[], str],
             f'security, ROS_SECURITY_KEYSTORE: {error}')
     try:
         return run(parse_command_line(
-            name, description, make_details(), remove_ros_args(command_line)[1:], add_options))
+            name, description, make_details, remove_ros_args(command_line)[1:], add_options))
     finally:
         rclpy.try_shutdown()
+
+
+def _leave_out_what_no_node_needs() -> None:
+    """
+    Keep what is imported next from doing what takes its time and is of no use to a node.
+
+    OpenBLAS, which NumPy brings along, starts a thread for each core, and each looks for work for
+    a tenth of a second. rosidl_generator_py imports what makes Python of message definitions, with
+    a parser, and does without where that cannot be imported. And what a start makes is no garbage;
+    :func:`run_nodes` has it collected again.
+    """
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+    sys.modules.setdefault(_MESSAGE_GENERATOR, None)  # type: ignore[arg-type]
+    gc.disable()
 
 
 def make_node(who: str, make: Callable[[], AnyNode]) -> Optional[AnyNode]:
@@ -138,16 +157,34 @@ def run_nodes(makers: Mapping[str, Callable[[], AnyNode]],
                 failed.append(node.get_fully_qualified_name())
                 if len(failed) == len(makers):
                     stop_all()
+            # What is there now stays. To look through all of it would take 10 ms amid the images.
+            gc.freeze()
+            gc.enable()
             spinner.spin()
             codes.append(finish(node))
         finally:
+            gc.unfreeze()  # what is left in cycles has to give back what it holds
             spinner.close()
             node.destroy_node()
 
     if nodes:
         call_on_stop_signal(stop)
+        _prepare_logging()
         _run_side_by_side(work, nodes, spinners)
     return max(codes, default=1) if len(failed) < len(makers) else 1
+
+
+def _prepare_logging() -> None:
+    """
+    Let the first line of the log not wait for what can be done while an engine tries its model.
+
+    rclpy asks inspect where a line comes from, and the first time inspect looks up the files of
+    all modules, which takes 20 ms.
+    """
+    import inspect
+
+    with suppress(RuntimeError):  # there are no more threads; then that line waits
+        threading.Thread(target=lambda: inspect.getframeinfo(sys._getframe())).start()
 
 
 def _run_side_by_side(work: Callable[[AnyNode, Spinner], None], nodes: List[AnyNode],
