@@ -58,6 +58,16 @@ def run_program(name: str, description: str, make_details: Callable[[], str],
     open_missing_streams()
     hold_stop_signals()
     _leave_out_what_no_node_needs()
+    gc.disable()  # what a start makes is no garbage
+    try:
+        return _run_with_ros(name, description, make_details, run, args, add_options)
+    finally:
+        gc.enable()
+
+
+def _run_with_ros(name: str, description: str, make_details: Callable[[], str],
+                  run: Callable[[argparse.Namespace], int], args: Optional[List[str]],
+                  add_options: Callable[[argparse.ArgumentParser], object]) -> int:
     # Only now, with signals held, what takes its time to import.
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -86,12 +96,10 @@ def _leave_out_what_no_node_needs() -> None:
 
     OpenBLAS, which NumPy brings along, starts a thread for each core, and each looks for work for
     a tenth of a second. rosidl_generator_py imports what makes Python of message definitions, with
-    a parser, and does without where that cannot be imported. And what a start makes is no garbage;
-    :func:`run_nodes` has it collected again.
+    a parser, and does without where that cannot be imported.
     """
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     sys.modules.setdefault(_MESSAGE_GENERATOR, None)  # type: ignore[arg-type]
-    gc.disable()
 
 
 def make_node(who: str, make: Callable[[], AnyNode]) -> Optional[AnyNode]:
@@ -157,7 +165,8 @@ def run_nodes(makers: Mapping[str, Callable[[], AnyNode]],
                 failed.append(node.get_fully_qualified_name())
                 if len(failed) == len(makers):
                     stop_all()
-            # What is there now stays. To look through all of it would take 10 ms amid the images.
+            # Garbage is collected from now on. To look through all that is there already, and
+            # stays, would take 10 ms amid the images.
             gc.freeze()
             gc.enable()
             spinner.spin()
