@@ -118,6 +118,7 @@ def make_node(who: str, make: Callable[[], AnyNode]) -> Optional[AnyNode]:
     except RuntimeError as error:  # of rcl: keys of SROS 2 that are missing, for example
         fail(who, f'ROS lets no node start: {" ".join(str(error).split())}'
              f'{advise_on_security(os.environ)}')
+    gc.collect()  # others see a node that was half made for as long as its cycles are there
     return None
 
 
