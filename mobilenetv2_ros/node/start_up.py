@@ -21,12 +21,14 @@ Nothing is imported here that takes time: signals are held back first.
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 import gc
 import os
 import sys
 import threading
-from typing import Callable, List, Mapping, Optional, TYPE_CHECKING, TypeVar
+from typing import (
+    Any, Callable, Iterable, Iterator, List, Mapping, Optional, TYPE_CHECKING, TypeVar)
 
 from mobilenetv2_ros.command_line import parse_command_line
 from mobilenetv2_ros.environment import advise_on_security
@@ -146,42 +148,54 @@ def run_nodes(makers: Mapping[str, Callable[[], AnyNode]],
     failed = [who for who, node in zip(makers, made) if node is None]
     codes: List[int] = []
 
-    def stop_all() -> None:
-        for spinner in spinners:
-            spinner.stop()
-
-    # What waits for signals outlives the nodes. If it knew them, rclpy's part of them would too,
-    # and the middleware would leave its shared memory behind.
-    loggers = [node.get_logger() for node in nodes]
-
-    def stop(reason: str) -> None:
-        for logger in loggers:
-            logger.info(f'{reason}: stopping')
-        cancel()
-        stop_all()
-
     def work(node: AnyNode, spinner: Spinner) -> None:
-        try:
+        with _working(node, spinner):
             if not start(node, spinner) and not spinner.is_stopped:
                 failed.append(node.get_fully_qualified_name())
                 if len(failed) == len(makers):
-                    stop_all()
-            # Garbage is collected from now on. To look through all that is there already, and
-            # stays, would take 10 ms amid the images.
-            gc.freeze()
-            gc.enable()
+                    _stop_all(spinners)
+            _collect_garbage_from_now_on()
             spinner.spin()
             codes.append(finish(node))
-        finally:
-            gc.unfreeze()  # what is left in cycles has to give back what it holds
-            spinner.close()
-            node.destroy_node()
 
     if nodes:
-        call_on_stop_signal(stop)
+        # What waits for signals outlives the nodes. If it knew them, rclpy's part of them would
+        # too, and the middleware would leave its shared memory behind.
+        call_on_stop_signal(partial(
+            _stop, [node.get_logger() for node in nodes], cancel, spinners))
         _prepare_logging()
         _run_side_by_side(work, nodes, spinners)
     return max(codes, default=1) if len(failed) < len(makers) else 1
+
+
+@contextmanager
+def _working(node: AnyNode, spinner: Spinner) -> Iterator[None]:
+    """Destroy a node in the end, whatever comes in between."""
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # what is left in cycles has to give back what it holds
+        spinner.close()
+        node.destroy_node()
+
+
+def _collect_garbage_from_now_on() -> None:
+    """Pass over what is there already, and stays: that would take 10 ms amid the images."""
+    gc.freeze()
+    gc.enable()
+
+
+def _stop(loggers: Iterable[Any], cancel: Callable[[], None], spinners: Iterable[Spinner],
+          reason: str) -> None:
+    for logger in loggers:
+        logger.info(f'{reason}: stopping')
+    cancel()
+    _stop_all(spinners)
+
+
+def _stop_all(spinners: Iterable[Spinner]) -> None:
+    for spinner in spinners:
+        spinner.stop()
 
 
 def _prepare_logging() -> None:
