@@ -73,9 +73,9 @@ demo: $(VENV)/installed.done
 lint: $(VENV)/installed.done
 	@$(RUN) $(PYTHON) dev/lint.py
 
-# Most tests wait for a node most of the time: three at once keep two cores busy.
+# Most tests wait for a node most of the time: two at once keep a core busy.
 test: $(LINT) $(VENV)/installed.done
-	@$(RUN) $(PYTHON) -m pytest test --numprocesses 3 --dist worksteal
+	@$(RUN) $(PYTHON) -m pytest test --numprocesses 2 --dist worksteal
 
 # What goes wrong with BPU, library, model file: each test a line.
 faults: $(VENV)/installed.done
