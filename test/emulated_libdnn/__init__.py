@@ -48,6 +48,12 @@ HEADER = Path(__file__).with_name('hb_dnn.h')
 MODEL = Path(__file__).with_name('mobilenetv2_224x224_nv12.bin')
 #: One with those of its rebuild of 2026, mobilenetv2_100_bayese_224x224_nv12.bin, and its timing.
 REBUILT_MODEL = Path(__file__).with_name('mobilenetv2_100_bayese_224x224_nv12.bin')
+#: Counters of what is taken, each with that of what is given back.
+BALANCED = (('allocs', 'frees'), ('tasks', 'releases'), ('packed_opened', 'packed_released'))
+#: What is held now.
+LIVE = ('live_memory_blocks', 'live_tasks', 'live_packed')
+#: Uses of memory that is not there.
+MISUSES = ('use_after_free', 'write_after_free', 'overruns')
 COMPILER_OPTIONS = ('-std=c11', '-O2', '-g', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra')
 
 #: uint8 of shape (height * 3 // 2, width), a contiguous NV12 image -> one score per class.
@@ -224,13 +230,23 @@ def load(path: Path) -> Emulator:
     return Emulator(path)
 
 
+def read_report(path: Path) -> Dict[str, float]:
+    """Read what the emulator counted until its process ended, see EMULATED_LIBDNN_REPORT."""
+    pairs = (line.split('=') for line in path.read_text(encoding='ascii').splitlines())
+    return {key: float(value) for key, value in pairs}
+
+
 def count_leaks(emulator: Emulator) -> Dict[str, float]:
     """Return what was taken and not given back since the last reset, empty if nothing."""
-    counts = {
-        f'{taken} - {given}': emulator.get(taken) - emulator.get(given)
-        for taken, given in (('allocs', 'frees'), ('tasks', 'releases'),
-                             ('packed_opened', 'packed_released'))}
-    counts.update((key, emulator.get(key)) for key in (
-        'live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
-        'overruns'))
+    return find_leaks(emulator.get)
+
+
+def find_leaks(get: Callable[[str], float]) -> Dict[str, float]:
+    """
+    Return what was taken and not given back and what was misused, empty if nothing.
+
+    :param get: of an emulator, or of what :func:`read_report` returns.
+    """
+    counts = {f'{taken} - {given}': get(taken) - get(given) for taken, given in BALANCED}
+    counts.update((key, get(key)) for key in (*LIVE, *MISUSES))
     return {key: count for key, count in counts.items() if count}

@@ -35,7 +35,8 @@ import tempfile
 import threading
 from typing import Any, Callable, Counter as CounterOf, List, NoReturn, Optional, TypeVar
 
-from emulated_libdnn import build, Emulator, fingerprint_class, load, write_model
+from emulated_libdnn import (
+    BALANCED, build, count_leaks, Emulator, fingerprint_class, LIVE, load, MISUSES, write_model)
 from mobilenetv2_ros.inference.backends import libdnn_abi as abi
 from mobilenetv2_ros.inference.backends.base import (
     Backend, BackendError, InferenceTimeoutError, Session)
@@ -67,10 +68,6 @@ EACH_FRAME = ('hbSysFlushMem', 'hbDNNInfer', 'hbDNNWaitTaskDone', 'hbDNNReleaseT
 
 GIVEN_BACK = ('hbDNNReleaseTask', 'hbSysFreeMem', 'hbDNNRelease')
 """What is offered again when it fails; only the first refusal counts as noticed."""
-
-BALANCED = (('allocs', 'frees'), ('tasks', 'releases'), ('packed_opened', 'packed_released'))
-ZERO = ('live_memory_blocks', 'live_tasks', 'live_packed', 'use_after_free', 'write_after_free',
-        'overruns')
 
 
 class CountingLibrary(abi.Library):
@@ -246,15 +243,10 @@ def check_balance(soak: Soak, emulator: Emulator) -> None:
     """Check that all that was taken was given back, and print the counters."""
     print()
     for taken, given in BALANCED:
-        counts = int(emulator.get(taken)), int(emulator.get(given))
-        print(f'{taken} {counts[0]}, {given} {counts[1]}')
-        if counts[0] != counts[1]:
-            soak.violations.append(f'{taken} {counts[0]}, but {given} {counts[1]}')
-    for key in ZERO:
-        count = int(emulator.get(key))
-        print(f'{key} {count}')
-        if count:
-            soak.violations.append(f'{key} is {count}')
+        print(f'{taken} {emulator.get(taken):.0f}, {given} {emulator.get(given):.0f}')
+    for key in (*LIVE, *MISUSES):
+        print(f'{key} {emulator.get(key):.0f}')
+    soak.violations += [f'{key} is {count:.0f}' for key, count in count_leaks(emulator).items()]
 
 
 def check_outcomes(soak: Soak, inferences: int) -> None:

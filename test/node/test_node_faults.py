@@ -29,7 +29,7 @@ import time
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from emulated_libdnn import fingerprint_class, MODEL
+from emulated_libdnn import BALANCED, fingerprint_class, MISUSES, MODEL, read_report
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
@@ -40,8 +40,6 @@ from support.ros_peer import make_image, Peer, stamp_of
 pytestmark = pytest.mark.faults
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-BALANCED = (('allocs', 'frees'), ('tasks', 'releases'), ('packed_opened', 'packed_released'))
-ZERO = ('use_after_free', 'write_after_free', 'overruns')
 DOWN = 'the engine failed 10 times in a row and is reopened'
 WELL = 'the engine works again, after'
 IMAGES = 16
@@ -179,11 +177,10 @@ class Scene:
 
         :param is_hung: some memory may have been left, since tasks may still write to it.
         """
-        pairs = (line.split('=') for line in self.report.read_text().splitlines())
-        counts = {key: float(value) for key, value in pairs}
+        counts = read_report(self.report)
         left = [counts[taken] - counts[given] for taken, given in BALANCED]
         assert left[1:] == [0, 0] and (left[0] > 0 if is_hung else left[0] == 0), left
-        assert [counts[key] for key in ZERO] == [0, 0, 0]
+        assert [counts[key] for key in MISUSES] == [0, 0, 0]
 
 
 def start_scene(folder: Path, libdnn_folder: Path, starter: NodeStarter, peer: Peer,

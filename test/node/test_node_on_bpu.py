@@ -28,7 +28,7 @@ import time
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import cv2
-from emulated_libdnn import fingerprint_class, MODEL, write_model
+from emulated_libdnn import fingerprint_class, MODEL, read_report, write_model
 import numpy as np
 import pytest
 import rclpy
@@ -156,12 +156,6 @@ def ask(process: subprocess.Popen[str], key: str) -> float:
     tell(process, f'get {key}')
     assert process.stdout
     return float(process.stdout.readline())
-
-
-def read_report(path: Path) -> Dict[str, float]:
-    """Read what the emulator counted until the process ended."""
-    pairs = (line.split('=') for line in path.read_text().splitlines())
-    return {key: float(value) for key, value in pairs}
 
 
 def read_photos(folder: Path) -> Dict[str, int]:
