@@ -109,7 +109,7 @@ def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     emulator.reset()
     emulator.set('parallel_us', 0)
     emulator.set('serial_us', 0)
-    monkeypatch.setattr(libdnn_abi, 'LIBRARY_FOLDERS', (str(libdnn_folder),))
+    monkeypatch.setattr(libdnn_abi, 'LIBRARIES', (str(libdnn_folder / 'libdnn.so'),))
     yield emulator
     libdnn.free_orphaned_buffers()
     leaks = count_leaks(emulator)

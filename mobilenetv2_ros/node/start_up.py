@@ -149,14 +149,18 @@ def run_nodes(makers: Mapping[str, Callable[[], AnyNode]],
     codes: List[int] = []
 
     def work(node: AnyNode, spinner: Spinner) -> None:
-        with _working(node, spinner):
-            if not start(node, spinner) and not spinner.is_stopped:
-                failed.append(node.get_fully_qualified_name())
-                if len(failed) == len(makers):
-                    _stop_all(spinners)
-            _collect_garbage_from_now_on()
-            spinner.spin()
-            codes.append(finish(node))
+        code = 1  # unless it ends as it should
+        try:
+            with _working(node, spinner):
+                if not start(node, spinner) and not spinner.is_stopped:
+                    failed.append(node.get_fully_qualified_name())
+                    if len(failed) == len(makers):
+                        _stop_all(spinners)
+                _collect_garbage_from_now_on()
+                spinner.spin()
+                code = finish(node)
+        finally:
+            codes.append(code)
 
     if nodes:
         # What waits for signals outlives the nodes. If it knew them, rclpy's part of them would

@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Console programs whose output may be cut off, full, or hold names that are no text."""
+"""Console programs: their output is their own, and may be cut off, full, or no text."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+import ctypes
 from io import TextIOWrapper
 import os
 import sys
@@ -27,10 +28,13 @@ def run_printing(program: str, work: Callable[[], int]) -> int:
     """
     Run a program whose output may be cut off, or hold names that are no text.
 
+    What libraries print goes to the standard error output from then on.
+
     :param program: its name, for the sentence.
     :returns: exit code: that of ``work``, 1 if the output cannot be written, 130 after Ctrl-C.
     """
     _let_all_names_through()
+    _keep_libraries_from_output()
     try:
         code = work()
         if sys.stdout:
@@ -52,6 +56,24 @@ def _let_all_names_through() -> None:
     """Print what of a file's name is no text in the terminal's encoding as an escape sequence."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == 'strict':
         sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _keep_libraries_from_output() -> None:
+    """
+    Send what is not printed by Python to the standard error output, for good.
+
+    libdnn prints its log with each model that it opens, and nobody could read JSON amid that.
+    Whoever replaced ``sys.stdout``, as a test does, sees to it himself.
+    """
+    with suppress(OSError, AttributeError):  # a stream is closed, or none of a file
+        if sys.stdout.fileno() != 1:
+            return
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)
+        output = open(os.dup(1), 'w', buffering=1 if sys.stdout.line_buffering else -1,
+                      encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+        os.dup2(2, 1)
+        sys.stdout = output
 
 
 def _drop_output() -> None:

@@ -58,6 +58,8 @@
 
 #include "hb_dnn.h"
 
+#define VERSION "1.0.0-emulated"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the fingerprint reads words as LE");
 
 typedef void (*emu_network)(
@@ -108,6 +110,7 @@ void emu_set_network(emu_network network, void *user);
   X(nan, 0)                /* share of the tasks whose float output is NaN */ \
   X(inf, 0)                /* share of the tasks whose float output is +infinity */ \
   X(out_of_range, 0)       /* share of the tasks with scores far outside 0..1 */ \
+  X(log, 0)                /* 1: a line on standard output for each model file, as the real one */ \
   X(seed, 1)               /* of the random numbers behind every rate and share */
 
 #define COUNTERS(X) \
@@ -840,6 +843,9 @@ static int32_t open_files(hbPackedDNNHandle_t *handle, const char **files, int32
   counters[C_packed_opened]++;
   *handle = make_handle(packed->id, TAG_PACKED, 0);
   pthread_mutex_unlock(&lock);
+  if (settings[S_log] != 0) {
+    printf("[DNN] Runtime version = " VERSION "\n");
+  }
   return 0;
 }
 
@@ -975,7 +981,7 @@ int32_t hbDNNGetOutputTensorProperties(
 }
 
 const char *hbDNNGetVersion(void) {
-  return enter(F_hbDNNGetVersion) != 0 ? NULL : "1.0.0-emulated";
+  return enter(F_hbDNNGetVersion) != 0 ? NULL : VERSION;
 }
 
 const char *hbDNNGetErrorDesc(int32_t code) {

@@ -279,7 +279,7 @@ def main() -> int:
         library = build(Path(folder))
         emulator = load(library)
         # This one, whatever else the dynamic loader would find.
-        abi._find_library = lambda: str(library)
+        abi.LIBRARIES = str(library),
         model = write_model(Path(folder) / 'model.bin', width=SIZE, height=SIZE, classes=CLASSES)
         inject_failures(emulator)
         soak = Soak(emulator, model, inferences)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 import json
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -143,9 +142,14 @@ def test_an_error_is_one_sentence(
 
 
 def test_a_missing_library_is_one_sentence(start_python: StartPython) -> None:
-    without = os.environ.get('LD_LIBRARY_PATH', '')
-    check_error(run(start_python, '--model', str(MODEL), LD_LIBRARY_PATH=without),
-                'libdnn.so cannot be loaded')
+    process = start_python('-c', '\n'.join([
+        'import sys',
+        'from mobilenetv2_ros.inference.backends import libdnn_abi',
+        'from mobilenetv2_ros.tools.benchmark.__main__ import main',
+        'libdnn_abi.LIBRARIES = "/nowhere/libdnn.so",',
+        'sys.exit(main(sys.argv[1:]))']), 'backend', '--model', MODEL)
+    output, errors = process.communicate(timeout=60)
+    check_error((process.returncode, output, errors), 'libdnn.so cannot be loaded')
 
 
 def check_error(result: Tuple[int, str, str], expected: str) -> None:

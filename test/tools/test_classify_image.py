@@ -199,6 +199,16 @@ def test_output_that_nobody_reads_ends_a_program_quietly(
 
 
 @pytest.mark.parametrize('program, arguments', [(name, rest) for name, *rest in PRINTING])
+def test_what_libdnn_prints_does_not_break_the_json(
+        start_python: StartPython, program: str, arguments: List[str]) -> None:
+    process = start_python(
+        '-m', f'mobilenetv2_ros.tools.{program}', *arguments, '--json', EMULATED_LIBDNN='log=1')
+    output, errors = process.communicate(timeout=60)
+    assert isinstance(json.loads(output), dict)
+    assert errors.startswith('[DNN] Runtime version = ')
+
+
+@pytest.mark.parametrize('program, arguments', [(name, rest) for name, *rest in PRINTING])
 def test_output_to_a_full_disk_is_told(
         start_python: StartPython, program: str, arguments: List[str]) -> None:
     process = start_python(

@@ -26,14 +26,14 @@ from ctypes import (
     c_char_p, c_float, c_int32, c_int64, c_int8, c_uint32, c_uint64, c_uint8, c_void_p, POINTER,
     Structure)
 from functools import partial
-import os
 import threading
 from typing import Any, Dict, List, NoReturn, Tuple
 
 from mobilenetv2_ros.inference.backends.base import BackendError, BackendMissingError
 
-LIBRARY_FOLDERS = ('/usr/hobot/lib', '/usr/lib/hobot')
-"""Where boards keep the library, should the dynamic loader not find it."""
+LIBRARIES: Tuple[str, ...] = (
+    'libdnn.so', '/usr/hobot/lib/libdnn.so', '/usr/lib/hobot/libdnn.so')
+"""The library: as the dynamic loader finds it, else where boards keep it."""
 
 LAYOUT_NHWC, LAYOUT_NCHW = 0, 2
 TYPE_IMG_NV12, TYPE_IMG_NV12_SEPARATE = 1, 2
@@ -306,7 +306,7 @@ def is_installed() -> bool:
 
 def _find_library() -> str:
     causes = []
-    for path in ('libdnn.so', *(os.path.join(one, 'libdnn.so') for one in LIBRARY_FOLDERS)):
+    for path in LIBRARIES:
         try:
             ctypes.CDLL(path)
             return path

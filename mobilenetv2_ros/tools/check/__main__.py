@@ -22,8 +22,6 @@ do. The whole fits an issue report: names of hosts, users and home folders are l
 from __future__ import annotations
 
 import argparse
-from contextlib import contextmanager
-import ctypes
 from functools import partial
 import json
 import os
@@ -129,30 +127,13 @@ def examine(machine: Machine) -> Iterator[Finding]:
 def _run_probe(name: str, probe: Probe, machine: Machine) -> List[Finding]:
     """Run one probe; what breaks it is a finding too, and the others go on."""
     findings: List[Finding] = []
-    with _output_of_libraries_apart():
-        try:
-            findings.extend(probe(machine))
-        except Exception as error:  # noqa: B902 see above
-            findings.append(Finding(
-                ERROR, name, f'could not be checked ({type(error).__name__}: {error})',
-                'please report this'))
-    return findings
-
-
-@contextmanager
-def _output_of_libraries_apart() -> Iterator[None]:
-    """Send what libraries print (libdnn prints its log) to the standard error output."""
-    libc = ctypes.CDLL(None)
-    sys.stdout.flush()
-    libc.fflush(None)
-    output = os.dup(1)
-    os.dup2(2, 1)
     try:
-        yield
-    finally:
-        libc.fflush(None)
-        os.dup2(output, 1)
-        os.close(output)
+        findings.extend(probe(machine))
+    except Exception as error:  # noqa: B902 see above
+        findings.append(Finding(
+            ERROR, name, f'could not be checked ({type(error).__name__}: {error})',
+            'please report this'))
+    return findings
 
 
 def _make_anonymiser() -> Anonymiser:

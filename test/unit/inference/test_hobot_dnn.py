@@ -116,7 +116,7 @@ def _tensor(properties: Dict[str, Any]) -> SimpleNamespace:
 @pytest.fixture(params=['hobot_dnn', 'hobot_dnn_rdkx5'])
 def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """Install the stand-in under one of the names; there is no libdnn."""
-    monkeypatch.setattr(libdnn_abi, 'LIBRARY_FOLDERS', ())
+    monkeypatch.setattr(libdnn_abi, 'LIBRARIES', ('/nowhere/libdnn.so',))
     return install(monkeypatch, request.param)
 
 
@@ -358,7 +358,7 @@ def test_libdnn_alone_is_asked_for_and_missing(module: StandIn) -> None:
 @pytest.mark.parametrize('kind', [None, 'libdnn', 'hobot_dnn'])
 def test_nothing_is_installed(
         monkeypatch: pytest.MonkeyPatch, kind: Optional[str], tmp_path: Path) -> None:
-    monkeypatch.setattr(libdnn_abi, 'LIBRARY_FOLDERS', (str(tmp_path),))
+    monkeypatch.setattr(libdnn_abi, 'LIBRARIES', (str(tmp_path / 'libdnn.so'),))
     with pytest.raises(BackendMissingError) as caught:
         open_bin(kind or 'auto')
     sentence = str(caught.value)

@@ -55,3 +55,39 @@ def test_a_start_collects_no_garbage_and_imports_no_parser(own_domain: None) -> 
         check=True)
     assert done.stdout.splitlines() == [
         'starts False False 1', 'works True True', 'ends True 0']
+
+
+PROGRAM_OF_TWO = """
+import sys
+
+from mobilenetv2_ros.node.start_up import run_nodes, run_program
+
+
+def start(node, spinner):
+    if node.get_name() == 'front':
+        raise LookupError('oh no')
+    node.create_timer(0.5, spinner.stop)
+    return True
+
+
+def finish(node):
+    print('ends', node.get_name())
+    return 0
+
+
+def run(options):
+    from functools import partial
+    from rclpy.node import Node
+    return run_nodes({name: partial(Node, name) for name in ('front', 'rear')}, start, finish)
+
+
+sys.exit(run_program('it', '', str, run, []))
+"""
+
+
+def test_a_node_that_fails_leaves_the_others_and_shows_in_the_exit_code(own_domain: None) -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', PROGRAM_OF_TWO], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding='utf-8', timeout=60)
+    assert (done.stdout, done.returncode) == ('ends rear\n', 1)
+    assert '/front' in done.stderr and 'LookupError: oh no' in done.stderr
