@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import cv2
+from mobilenetv2_ros.image.sample_depth import take_8_bits
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,7 +43,12 @@ def decode_on_white(content: Pixels) -> Optional[Pixels]:
         return None
     if pixels.shape[2:] == (4,):
         return put_on_white(pixels)
-    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+    # Decoded anew, as they may have to be turned; some, as of floats, OpenCV refuses now.
+    if pixels.dtype == np.uint16:
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return None if pixels is None else take_8_bits(pixels)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def put_on_white(bgra: NDArray[Any]) -> Pixels:

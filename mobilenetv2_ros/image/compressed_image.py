@@ -22,6 +22,8 @@ an eighth for a fraction of the time.
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Any, Callable, List, Optional, Tuple
 
 import cv2
@@ -31,6 +33,7 @@ from mobilenetv2_ros.image.image_message import (
 from mobilenetv2_ros.image.jpeg import JPEG_START, mark_end, read_jpeg
 from mobilenetv2_ros.image.nv12 import place
 from mobilenetv2_ros.image.png import PNG_START, prepare_png
+from mobilenetv2_ros.image.sample_depth import take_8_bits
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +42,10 @@ Pixels = NDArray[np.uint8]
 _REDUCTIONS = (
     (8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4),
     (2, cv2.IMREAD_REDUCED_COLOR_2))
+
+_AS_IT_IS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+
+_MOSAIC = re.compile(r'(bayer_(?:rggb|bggr|gbrg|grbg))(?:8|16); *(?:jpeg|png) compressed *')
 
 
 def decode_compressed(view: CompressedView, target_height: int, target_width: int, mode: str,
@@ -49,7 +56,8 @@ def decode_compressed(view: CompressedView, target_height: int, target_width: in
     :param target_height: of the model's input in pixels, like ``target_width``.
     :param mode: one of :data:`mobilenetv2_ros.image.nv12.RESIZE_MODES`.
     :param max_pixels: a larger image is refused before it is decoded.
-    :returns: bgr8; a JPEG image of twice the needed size or more comes reduced.
+    :returns: bgr8, or mono16, bgr16 or Bayer where the file has that; a JPEG image of twice the
+        needed size or more comes reduced, if it is no mosaic.
     :raises ImageMessageError: the data is neither JPEG nor PNG, damaged, cut off or too large.
     """
     full_size: Optional[Tuple[int, int]] = None
@@ -60,14 +68,29 @@ def decode_compressed(view: CompressedView, target_height: int, target_width: in
         source, target = place(width, height, target_width, target_height, mode)
         return min(source.width / target.width, source.height / target.height)
 
-    bgr = decode_file(view.data, max_pixels, count_spare_pixels)
-    if bgr is None:
+    mosaic = _find_mosaic(view.format)
+    pixels = _decode_pixels(view.data, max_pixels, count_spare_pixels, mosaic != '')
+    if pixels is None:
         raise ImageMessageError(
             f"a compressed image of format '{shorten(view.format)}' starts with "
             f'0x{view.data[:8].tobytes().hex()}; expected JPEG or PNG')
-    height, width = bgr.shape[:2]
-    return ImageView(view.header, height, width, 'bgr8', False, 3 * width, bgr.reshape(-1),
-                     full_size=full_size)
+    height, width = pixels.shape[:2]
+    order = 'bgr' if pixels.ndim == 3 else mosaic or 'mono'
+    return ImageView(
+        view.header, height, width, f'{order}{8 * pixels.itemsize}', sys.byteorder == 'big',
+        pixels.nbytes // height, pixels.reshape(-1).view(np.uint8), full_size=full_size)
+
+
+def _find_mosaic(image_format: str) -> str:
+    """
+    Tell whether a grey file is the mosaic of a Bayer camera.
+
+    :param image_format: as compressed_image_transport writes it, ``bayer_rggb8; png compressed ``;
+        what it has converted it names at the end, as in ``bayer_rggb8; jpeg compressed mono8``.
+    :returns: the encoding without its bits, as ``bayer_rggb``, else empty.
+    """
+    match = _MOSAIC.fullmatch(image_format)
+    return match[1] if match else ''
 
 
 def decode_file(data: Pixels, max_pixels: int,
@@ -83,6 +106,21 @@ def decode_file(data: Pixels, max_pixels: int,
     :returns: uint8, shape (height, width, 3), BGR; None if the file is neither.
     :raises ImageMessageError: the file is damaged, cut off or too large.
     """
+    pixels = _decode_pixels(data, max_pixels, count_spare_pixels)
+    if pixels is None or pixels.dtype == np.uint8:
+        return pixels
+    return take_8_bits(pixels)
+
+
+def _decode_pixels(data: Pixels, max_pixels: int,
+                   count_spare_pixels: Callable[[int, int], float],
+                   is_mosaic: bool = False) -> Optional[NDArray[Any]]:
+    """
+    Decode as :func:`decode_file`, samples of 16 bits as they are.
+
+    :param is_mosaic: a grey file stays grey and of its size.
+    :returns: uint8, BGR; of 16 bits uint16, grey or BGR; of a mosaic of either type and grey.
+    """
     start = data[:8].tobytes()
     if start == PNG_START:
         png = prepare_png(data.data, max_pixels)
@@ -90,11 +128,13 @@ def decode_file(data: Pixels, max_pixels: int,
             image = _decode([png.data], cv2.IMREAD_UNCHANGED)
             if image.shape[2:] == (4,):  # not so if its colour key is damaged
                 return put_on_white(image)
-        return np.asarray(_decode([png.data], cv2.IMREAD_COLOR), np.uint8)
+        flag = _AS_IT_IS if png.is_deep or is_mosaic else cv2.IMREAD_COLOR
+        return np.asarray(_decode([png.data], flag))
     if start.startswith(JPEG_START):
         jpeg = read_jpeg(data.data, max_pixels)
         spare = count_spare_pixels(jpeg.width, jpeg.height)
-        flag = next((flag for factor, flag in _REDUCTIONS if factor <= spare), cv2.IMREAD_COLOR)
+        flag = _AS_IT_IS if is_mosaic else next(
+            (flag for factor, flag in _REDUCTIONS if factor <= spare), cv2.IMREAD_COLOR)
         files = [data] if jpeg.has_end else mark_end(data.data)
         return np.asarray(_decode(files, flag), np.uint8)
     return None

@@ -84,10 +84,12 @@ class PreparedPng(NamedTuple):
     A PNG file that can be decoded without fear.
 
     :param data: uint8, flat.
+    :param is_deep: whether its samples have 16 bits.
     """
 
     data: NDArray[np.uint8]
     has_alpha: bool
+    is_deep: bool
 
 
 def prepare_png(data: memoryview, max_pixels: int) -> PreparedPng:
@@ -113,7 +115,7 @@ def prepare_png(data: memoryview, max_pixels: int) -> PreparedPng:
     for stored in _store(_inflate(rows, _count_bytes(header))):
         parts += _write_chunk(b'IDAT', *stored)
     parts += _write_chunk(b'IEND')
-    return PreparedPng(np.frombuffer(b''.join(parts), np.uint8), has_alpha)
+    return PreparedPng(np.frombuffer(b''.join(parts), np.uint8), has_alpha, header.bits == 16)
 
 
 def _read_chunks(data: memoryview) -> Iterator[Tuple[bytes, memoryview]]:

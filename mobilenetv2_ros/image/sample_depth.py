@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import threading
 
+import cv2
 from mobilenetv2_ros.image.image_message import ImageView
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class SampleDepth:
             return view._replace(sample_bits=bits)
         with self._lock:
             if self._bits < 16:
-                self._bits = max(self._bits, _count_bits(view))
+                self._bits = max(self._bits, _find_bits(view))
             bits = self._bits
         if bits == 16:
             return view
@@ -63,15 +64,30 @@ class SampleDepth:
         return view._replace(sample_bits=bits, note=view.note or note)
 
 
-def _count_bits(view: ImageView) -> int:
-    """Count the bits that the brightest sample needs; sensors have an even number."""
+def take_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """
+    Keep 8 bits of a picture that no camera has sent: by its own brightest sample.
+
+    :param pixels: uint16, grey or BGR.
+    :returns: uint8, shape (height, width, 3).
+    """
+    shallow = cv2.convertScaleAbs(pixels, alpha=255 / ((1 << _count_bits(pixels)) - 1))
+    return np.asarray(
+        shallow if shallow.ndim == 3 else cv2.cvtColor(shallow, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _find_bits(view: ImageView) -> int:
     rows = -(-view.height // _ROWS_APART)
     order = '>u2' if view.is_bigendian else '<u2'
     # What lies behind a row's pixels may be anything.
     samples: NDArray[np.uint16] = np.ndarray(
         (rows, view.step // 2), order, view.data, 0, (_ROWS_APART * view.step, 2))
-    used = samples[:, :view.width * _CHANNELS.get(view.encoding, 1)]
-    bits = int(used.max()).bit_length() if used.size else 16
+    return _count_bits(samples[:, :view.width * _CHANNELS.get(view.encoding, 1)])
+
+
+def _count_bits(samples: NDArray[np.uint16]) -> int:
+    """Count the bits that the brightest sample needs; sensors have an even number."""
+    bits = int(samples.max()).bit_length() if samples.size else 16
     return max(8, bits + bits % 2)
 
 

@@ -34,17 +34,21 @@ ROS_NAMES = (
 
 _NAMES: Dict[str, str] = {
     **{name.lower(): name for name in ROS_NAMES},
-    **dict.fromkeys(('rgb', 'rgb24', 'rgb888', 'rgb3'), 'rgb8'),
-    **dict.fromkeys(('bgr', 'bgr24', 'bgr888', 'bgr3'), 'bgr8'),
-    **dict.fromkeys(('rgba', 'rgba32', 'rgba8888'), 'rgba8'),
-    **dict.fromkeys(('bgra', 'bgra32', 'bgra8888'), 'bgra8'),
+    **dict.fromkeys(('rgb', 'rgb24', 'rgb3'), 'rgb8'),
+    **dict.fromkeys(('bgr', 'bgr24', 'bgr3'), 'bgr8'),
+    **dict.fromkeys(('rgba', 'rgba32'), 'rgba8'),
+    **dict.fromkeys(('bgra', 'bgra32'), 'bgra8'),
     **dict.fromkeys(('mono', 'gray', 'grey', 'gray8', 'grey8', 'y8', 'y800'), 'mono8'),
     **dict.fromkeys(('gray16', 'grey16', 'gray16le', 'y16'), 'mono16'),
     **dict.fromkeys(('yuy2', 'yuyv422', 'yuv422_yuyv'), 'yuyv'),
     **dict.fromkeys(('uyvy422', 'yuv422_uyvy'), 'uyvy'),
     **dict.fromkeys(('iyuv', 'yu12', 'yuv420p', 'yuv420_planar'), 'i420'),
     **dict.fromkeys(('yuv420sp', 'yuv420_nv12'), 'nv12')}
-"""By the names of ROS and of others, in lower case."""
+"""
+By the names of ROS and of others, in lower case.
+
+Not rgb888 and its like: to DRM and libcamera they name a word whose bytes are blue, green, red.
+"""
 
 _PLANAR_BITS = {**dict.fromkeys(('nv12', 'nv21', 'i420', 'yuv420', 'yv12'), 12), 'nv24': 24}
 """Bits for each pixel, of encodings whose planes follow one another."""

@@ -132,7 +132,7 @@ class ImageClassifier:
 
         :param image: an array, uint8, shape (height, width, 3) in the order blue, green, red as
             OpenCV reads files, or (height, width) for grey; the bytes of a JPEG or PNG file; or an
-            :class:`~mobilenetv2_ros.image.image_message.ImageView`.
+            :class:`~mobilenetv2_ros.image.image_message.ImageView`, taken as it is.
         :param encoding: what an array holds where it is neither bgr8 nor mono8, one of the
             encodings that the node takes; see
             :func:`~mobilenetv2_ros.image.image_array.view_array` for the shapes. Samples of 16
@@ -184,17 +184,23 @@ class ImageClassifier:
 
     def _view(self, image: AnyImage, encoding: str) -> ImageView:
         if isinstance(image, ImageView):
-            return self._depth.mark(image)
+            return image
         if isinstance(image, np.ndarray) and (encoding or image.ndim != 1):
             return self._depth.mark(view_array(image, encoding))
         if isinstance(image, (np.ndarray, bytes, bytearray, memoryview)):
-            return self._decode(view_encoded(image))
+            return self._depth.mark(self.decode(view_encoded(image)))
         hint = ' (cv2.imread returns it for a file that it cannot read)' if image is None else ''
         raise TypeError(
             f'{type(image).__name__} is no image{hint}; expected an array, the bytes of a JPEG or '
             'PNG file, or an ImageView')
 
-    def _decode(self, encoded: CompressedView) -> ImageView:
+    def decode(self, encoded: CompressedView) -> ImageView:
+        """
+        Decode an image as far as the model's input needs it.
+
+        :raises mobilenetv2_ros.image.image_message.ImageMessageError: it is neither JPEG nor PNG,
+            or damaged.
+        """
         info = self._model.backend.info
         return decode_compressed(
             encoded, info.height, info.width,

@@ -75,11 +75,11 @@ def _parse(text: str) -> object:
 
 def _to_data(node: Optional[ast.expr]) -> object:
     """
-    Evaluate text, whole numbers, lists and dictionaries, and nothing else.
+    Evaluate constants, lists and dictionaries, and nothing else.
 
     :raises ValueError: there is something else.
     """
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, str)):
+    if isinstance(node, ast.Constant) and not isinstance(node.value, (bytes, complex)):
         return node.value
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_to_data(element) for element in node.elts]
@@ -92,11 +92,12 @@ def _to_data(node: Optional[ast.expr]) -> object:
 def _read_wrapped(found: _Object) -> Entries:
     """Read what stands under known names; several must say the same."""
     results = [(key, _read_classes(value)) for key, value in found]
+    results.sort(key=lambda result: result[1].is_exact)  # Hugging Face has both directions
     first_key, first = results[0]
     for key, result in results[1:]:
         if result.entries != first.entries:
             raise ValueError(f"has other classes under '{key}' than under '{first_key}'")
-    return Entries(first.entries, f"{first.form} under '{first_key}'")
+    return first._replace(form=f"{first.form} under '{first_key}'")
 
 
 def _read_classes(content: object) -> Entries:
@@ -128,7 +129,9 @@ def _read_object(content: _Object) -> Entries:
                    if index is not None and entry is not None]
         if len(classes) == len(content):
             try:
-                results.append(Entries(place_by_index(classes, partial(_tell, content)), form))
+                # Keras and torchvision write the names of folders so, which have no synonyms.
+                results.append(Entries(place_by_index(classes, partial(_tell, content)), form,
+                                       is_exact=form == 'name to index'))
             except ValueError as error:
                 failure = failure or str(error)
     if not results:

@@ -50,10 +50,12 @@ class Entries(NamedTuple):
     :param entries: by class index: a name, or several separated by commas, maybe after a WordNet
         id.
     :param form: how the file was understood, for people.
+    :param is_exact: each entry is one name, commas included.
     """
 
     entries: List[str]
     form: str
+    is_exact: bool = False
 
 
 class Line(NamedTuple):
@@ -174,10 +176,30 @@ def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional
                 f'each line or to none, {AS_LIST}')
     classes = [(int(match['index']), f"{match['wordnet_id'] or ''} {match['name']}".strip())
                for match in found]
+    _refuse_sorted_texts(lines, [index for index, _ in classes], found[0].start('index'))
     try:
         return place_by_index(classes, lines.__getitem__)
     except ValueError as error:
         raise ValueError(f'{error}, {AS_LIST}') from None
+
+
+def _refuse_sorted_texts(lines: Sequence[Line], indices: Sequence[int], start: int) -> None:
+    """
+    Refuse numbers in the order 1, 10, 2: of folders that a training has sorted by name.
+
+    Such a list is in the order of the classes, and the numbers are part of their names.
+
+    :param start: where the first number stands in its line.
+    :raises ValueError: they are.
+    """
+    texts = [line.text for line in lines]
+    late = next((place for place in range(1, len(indices))
+                 if indices[place] < indices[place - 1]), None)
+    if start == 0 and late is not None and texts == sorted(texts):
+        raise ValueError(
+            f'has {lines[late]} behind {lines[late - 1]}, as folders are sorted by name, so that '
+            'its numbers may be indices or its lines in the order of the classes; sort the lines '
+            f'by number if they are indices, {AS_LIST}')
 
 
 def _unquote(entry: str) -> str:

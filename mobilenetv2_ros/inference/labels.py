@@ -99,13 +99,13 @@ def parse_labels(text: str, source: str, suffix: str = '') -> Labels:
     :raises LabelError: it is of another format, without classes, or ambiguous.
     """
     try:
-        entries, form = _read_entries(text, suffix)
+        entries, form, is_exact = _read_entries(text, suffix)
         if not 0 < len(entries) <= _MAX_CLASSES:
             raise ValueError(
                 f'has {len(entries)} classes; expected 1 to {_MAX_CLASSES}, one a line')
-        matches = [_WORDNET_ENTRY.fullmatch(entry) for entry in entries]
+        matches = [None if is_exact else _WORDNET_ENTRY.fullmatch(entry) for entry in entries]
         names = unique_names([
-            match[2] if match else entry for match, entry in zip(matches, entries)])
+            match[2] if match else entry for match, entry in zip(matches, entries)], is_exact)
         _check_names(names)
     except (csv.Error, ValueError) as error:
         raise LabelError(f'{source} {error}') from None
@@ -121,6 +121,8 @@ def _read_entries(text: str, suffix: str) -> Entries:
     for beginning, what in _OTHER_FILES.items():
         if start.startswith(beginning):
             raise ValueError(f'is {what}')
+    if suffix in ('.yaml', '.yml'):
+        raise ValueError('is YAML; expected a class on each line')
     if suffix == '.json' or start.startswith(('{', '[')):
         return read_data(text)
     lines = split_lines(text)
@@ -129,7 +131,7 @@ def _read_entries(text: str, suffix: str) -> Entries:
     return read_table(lines, suffix in ('.csv', '.tsv')) or read_lines(lines)
 
 
-def unique_names(synonyms: Sequence[str]) -> List[str]:
+def unique_names(synonyms: Sequence[str], is_exact: bool = False) -> List[str]:
     """
     Choose for each class the shortest name that no other class has.
 
@@ -138,8 +140,9 @@ def unique_names(synonyms: Sequence[str]) -> List[str]:
     be more than once.
 
     :param synonyms: by class index, names separated by commas.
+    :param is_exact: each of them is one name, commas included.
     """
-    names = [entry.split(',')[0].strip() for entry in synonyms]
+    names = [(entry if is_exact else entry.split(',')[0]).strip() for entry in synonyms]
     names = _lengthen(names, [entry.strip() for entry in synonyms])
     while len(set(names)) < len(names):
         names = _lengthen(names, [f'{name} ({index})' for index, name in enumerate(names)])

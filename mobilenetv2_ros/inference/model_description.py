@@ -140,6 +140,10 @@ def _check(normalisation: Normalisation) -> None:
     (lowest, highest), mean, std = (
         normalisation.range, normalisation.mean, normalisation.std)
     span = highest - lowest
+    if lowest < 0 and (mean, std) != (Normalisation().mean, Normalisation().std):
+        raise ValueError(
+            f'values from {lowest:g} to {highest:g} are normalised already; remove "range", or '
+            'mean and std')
     if min(mean) < lowest or max(mean) > highest:
         value = max(mean) if max(mean) > highest else min(mean)
         raise ValueError(

@@ -143,12 +143,18 @@ class CompressedInput(ImageInput):
     message_type = CompressedImage
     is_quick = False
 
+    def __init__(self, model: LoadedModel) -> None:
+        """Know nothing of the camera yet."""
+        super().__init__(model)
+        self._depth = SampleDepth()
+
     def read(self, message: bytes, parameters: Parameters) -> ImageView:
         """Decode, as far as the model's input needs it."""
         info = self._model.backend.info
-        return decode_compressed(
+        image = decode_compressed(
             parse_compressed_image(message), info.height, info.width,
             self._model.choose_resize_mode(parameters.resize_mode), parameters.max_image_pixels)
+        return self._depth.mark(image, parameters.mono16_bits)
 
     def find_topic(self, node: Node) -> str:
         """Find ``image_raw/compressed``."""

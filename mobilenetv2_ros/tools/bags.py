@@ -114,6 +114,10 @@ def open_images(path: Path, topics: Sequence[str]) -> Iterator[ImageBag]:
     :raises BagError: it cannot be read, or has no such images.
     """
     rosbag2 = _import_rosbag2()
+    if path.is_dir() and not (path / 'metadata.yaml').exists():
+        raise BagError(
+            f"bag '{path}' has no metadata.yaml, as when its recording was killed; name its .db3 "
+            f"or .mcap file, or run: ros2 bag reindex '{path}'")
     try:
         reader = rosbag2.Reader(path)
         reader.open()

@@ -22,7 +22,7 @@ the results come in the order of the recording.
 from __future__ import annotations
 
 import argparse
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 import csv
@@ -31,15 +31,17 @@ import json
 from pathlib import Path
 import sys
 import time
-from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, TextIO
+from typing import Any, Callable, DefaultDict, Deque, Iterator, List, NamedTuple, Optional, TextIO
 
 from mobilenetv2_ros.image.image_message import (
     Header, ImageMessageError, parse_compressed_image, parse_image)
+from mobilenetv2_ros.image.sample_depth import SampleDepth
 from mobilenetv2_ros.inference.backends.base import BackendError
 from mobilenetv2_ros.inference.classifier import ClassificationOptions
 from mobilenetv2_ros.inference.image_classifier import ImageClassifier, ScoredClass
 from mobilenetv2_ros.inference.labels import LabelError
 from mobilenetv2_ros.inference.ranking import RankedClass, ScoreRangeError
+from mobilenetv2_ros.inference.score_meaning import ScoreTypeError
 from mobilenetv2_ros.node.classification_message import encode_text, serialize_classification
 from mobilenetv2_ros.tools.bags import (
     BagError, create_results, IMAGE, ImageBag, open_images, Recorded)
@@ -129,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
         with open_images(options.bag, options.topic) as bag, open_classifier(
                 options, options.threads, options.top_k) as classifier:
             return _classify(bag, classifier, options.output)
-    except (BackendError, BagError, LabelError, ScoreRangeError) as error:
+    except (BackendError, BagError, LabelError, ScoreRangeError, ScoreTypeError) as error:
         _complain(name_options(str(error)))
         return 1
 
@@ -166,10 +168,12 @@ def classify_all(
     """
     threads = len(classifier.model.classifiers)
     waiting: Deque[Future[Result]] = deque()
+    depths: DefaultDict[str, SampleDepth] = defaultdict(SampleDepth)  # each topic is a camera
     with ThreadPoolExecutor(threads) as pool:
         try:
             for message in messages:
-                waiting.append(pool.submit(_classify_one, classifier, message))
+                waiting.append(pool.submit(
+                    _classify_one, classifier, depths[message.topic], message))
                 if len(waiting) >= threads * _WAITING_PER_THREAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -179,17 +183,18 @@ def classify_all(
                 one.cancel()
 
 
-def _classify_one(classifier: ImageClassifier, message: Recorded) -> Result:
+def _classify_one(
+        classifier: ImageClassifier, depth: SampleDepth, message: Recorded) -> Result:
     header = None
     try:
         if message.type_name == IMAGE:
             image = parse_image(message.data)
             header = image.header
-            classes = classifier.classify(image)
         else:
             compressed = parse_compressed_image(message.data)
             header = compressed.header
-            classes = classifier.classify(compressed.data)
+            image = classifier.decode(compressed)
+        classes = classifier.classify(depth.mark(image))
     except ImageMessageError as error:
         return Result(message.topic, message.time, header, [], str(error))
     return Result(message.topic, message.time, header, classes, '')
@@ -199,6 +204,9 @@ def _open_output(stack: ExitStack, output: Path, is_mcap: bool,
                  classifier: ImageClassifier) -> Write:
     """Open what the user named; the stack closes it."""
     suffix = output.suffix.lower()
+    if suffix in ('.mcap', '.db3'):
+        raise BagError(f"'{output}' cannot be written: a recording is a folder; name it without "
+                       f"'{suffix}', or a .csv or .json file")
     if suffix not in ('.csv', '.json'):
         results = stack.enter_context(create_results(output, is_mcap))
         class_ids = [encode_text(name) for name in classifier.model.labels.names]

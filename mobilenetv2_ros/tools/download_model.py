@@ -115,6 +115,9 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
 def _download(model: KnownModel, url: str, target: Path) -> None:
     _check_url(url)
     part = target.with_name(target.name + '.part')
+    if part.is_file() and sha256_of(part) == model.sha256:  # ended before it got its name
+        part.replace(target)
+        return
     for seconds in (*_BACK_OFF_SECONDS, None):
         try:
             with part.open('ab') as file:

@@ -58,6 +58,27 @@ def test_compressed_photos_are_recognised(
         assert result.header == message.header
 
 
+def make_mosaic(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Keep of each pixel the channel that a sensor of type bayer_rggb8 has there."""
+    mosaic = bgr[:, :, 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = bgr[::2, ::2, 2], bgr[1::2, 1::2, 0]
+    return mosaic
+
+
+@needs_litert
+def test_compressed_images_of_sensors_are_recognised(
+        start_node: NodeStarter, peer: Peer, coffee: Any) -> None:
+    """In 16 bits of which 10 are used, and as a mosaic that only the format tells."""
+    node = start(start_node)
+    deep = make_compressed(coffee.astype(np.uint16) << 2, 'png')
+    mosaic = make_compressed(make_mosaic(coffee), 'png')
+    mosaic.format = 'bayer_rggb8; png compressed '
+    peer.connect(deep, 'image_raw/compressed')
+    for message in (deep, mosaic):
+        assert is_class(class_ids(peer.classify(message))[0], 'espresso')
+    node.wait_for_line('bgr16 images are taken for 10 bits')
+
+
 def test_a_remapped_topic_takes_its_compressed_one_along(
         start_node: NodeStarter, peer: Peer, coffee: Any) -> None:
     start(start_node, '-r', 'image_raw:=front/image', topic='/front/image')

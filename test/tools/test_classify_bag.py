@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
-from emulated_libdnn import Emulator, MODEL
+from emulated_libdnn import Emulator, MODEL, write_model
 from mobilenetv2_ros.image.image_message import Header
 from mobilenetv2_ros.inference.image_classifier import ImageClassifier
 from mobilenetv2_ros.tools.classify_bag import main
@@ -192,6 +192,45 @@ def test_a_damaged_image_is_named_and_the_others_are_classified(
     assert ['error' in image for image in images] == [False, True, False]
 
 
+def make_deep(seed: int, bits: int, compressed: bool = False) -> Any:
+    """Make a grey image of which so many bits of 16 are in use, raw or as PNG."""
+    samples = make_pixels(seed)[:, :, 0].astype(np.uint16) << (bits - 8)
+    if compressed:
+        _, data = cv2.imencode('.png', samples)
+        return TYPES.types['sensor_msgs/msg/CompressedImage'](
+            header=make_header(seed), format='mono16; png compressed ', data=data.reshape(-1))
+    return TYPES.types['sensor_msgs/msg/Image'](
+        header=make_header(seed), height=24, width=32, encoding='mono16', is_bigendian=0, step=64,
+        data=samples.reshape(-1).view(np.uint8))
+
+
+@pytest.mark.parametrize('is_compressed', [False, True])
+def test_each_camera_has_its_own_depth(
+        tmp_path: Path, emulator: Emulator, is_compressed: bool) -> None:
+    def classify_bag(name: str, messages: Recording) -> List[Any]:
+        bag, array = record(tmp_path / name, messages), tmp_path / f'{name}.json'
+        assert main([str(bag), '--model', str(MODEL), '--top-k', '1', '--threads', '1',
+                     '--output', str(array)]) == 0
+        return [image['classes'] for image in json.loads(array.read_text(encoding='utf-8'))
+                if image['topic'] == RAW]
+
+    grey = [(RAW, 2 * seed, make_deep(seed, 10, is_compressed)) for seed in range(3)]
+    depth = [('/depth', 2 * seed + 1, make_deep(seed, 16)) for seed in range(3)]
+    alone = classify_bag('alone', grey)
+    assert classify_bag('both', sorted([*grey, *depth], key=lambda one: one[1])) == alone
+
+
+def test_scores_that_cannot_be_what_the_user_says(
+        tmp_path: Path, emulator: Emulator, capsys: Output) -> None:
+    bag = record(tmp_path / 'bag', make_recording(3))
+    model = write_model(tmp_path / 'model.bin', network='callback')
+    # The first runs are those on probe images, to try the model.
+    best = iter([1] * 7 + [7] * 3)
+    emulator.set_network(lambda nv12: [next(best)] + [0] * 999)
+    assert main([str(bag), '--model', str(model), '--score-type', 'probabilities']) == 1
+    check_refused(capsys, 'cannot be the probabilities')
+
+
 def test_a_recording_without_images_is_told(
         tmp_path: Path, emulator: Emulator, capsys: Output) -> None:
     bag = record(tmp_path / 'bag', [('/chatter', 0, make_text('x'))])
@@ -211,6 +250,7 @@ def test_a_recording_of_no_message_at_all(tmp_path: Path, emulator: Emulator) ->
 @pytest.mark.parametrize('options, words', [
     (['--topic', '/other'], f"has no images on '/other'; expected one of {RAW}"),
     (['--output', '{folder}/bag'], 'exists already'),
+    (['--output', '{folder}/a.mcap'], "a.mcap' cannot be written: a recording is a folder"),
     (['--model', 'missing.bin'], 'set --model to a model file')])
 def test_mistakes_are_told(tmp_path: Path, emulator: Emulator, capsys: Output,
                            options: List[str], words: str) -> None:
@@ -222,9 +262,10 @@ def test_mistakes_are_told(tmp_path: Path, emulator: Emulator, capsys: Output,
 
 def test_what_is_no_recording_is_told(tmp_path: Path, capsys: Output) -> None:
     (tmp_path / 'bag').mkdir()
-    for path in (tmp_path / 'missing', tmp_path / 'bag'):
-        assert main([str(path)]) == 1
-        check_refused(capsys, f"bag '{path}' cannot be read: ")
+    assert main([str(tmp_path / 'missing')]) == 1
+    check_refused(capsys, "missing' cannot be read: ")
+    assert main([str(tmp_path / 'bag')]) == 1
+    check_refused(capsys, 'has no metadata.yaml', f"ros2 bag reindex '{tmp_path / 'bag'}'")
     (tmp_path / 'torn').mkdir()
     (tmp_path / 'torn' / 'metadata.yaml').write_text('a: [')
     assert main([str(tmp_path / 'torn')]) == 1

@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(wanted[len('bytes='):-1]) if wanted and server.takes_ranges else 0
         body = server.content[start:]
         status = server.statuses.pop(0) if server.statuses else 206 if start else 200
-        if start > len(server.content):
+        if start and start >= len(server.content):
             status = 416
         self.send_response(status)
         if server.location:
@@ -170,6 +170,14 @@ def test_another_process_resumes(server: Server, folder: Path, capsys: Output) -
     assert main(['board', '--url', server.url]) == 0
     check_arrived(folder)
     assert server.ranges[-1] == 'bytes=100000-'
+
+
+def test_a_part_that_is_complete_is_the_model(server: Server, folder: Path) -> None:
+    """A process that was killed before the file got its name."""
+    folder.mkdir()
+    (folder / f'{NAME}.part').write_bytes(CONTENT)
+    assert main(['board', '--url', server.url]) == 0
+    check_arrived(folder)
 
 
 def test_a_server_without_ranges_starts_again(server: Server, folder: Path) -> None:

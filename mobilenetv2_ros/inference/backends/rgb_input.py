@@ -69,10 +69,12 @@ def find_layout(path: Path, shape: Sequence[Any]) -> TensorLayout:
     :raises ModelError: it is not the shape of one RGB image.
     """
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
+    # Exporters that leave all sizes open name them.
+    has_channels = [size == 3 or size is None and 'channel' in str(given).lower()
+                    for size, given in zip(sizes, shape)]
     if len(sizes) == 4 and sizes[0] in (1, None):
-        for channels_first, (channels, height, width) in (
-                (False, (sizes[3], sizes[1], sizes[2])), (True, (sizes[1], sizes[2], sizes[3]))):
-            if channels == 3:
+        for channels_first, (height, width) in ((False, sizes[1:3]), (True, sizes[2:])):
+            if has_channels[1 if channels_first else 3]:
                 return TensorLayout(height or _OPEN_SIZE, width or _OPEN_SIZE, channels_first)
     raise ModelError(
         f"model '{path}' takes an input of shape {list(shape)}; expected one RGB image, "

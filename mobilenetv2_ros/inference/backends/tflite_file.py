@@ -27,6 +27,7 @@ import math
 import struct
 from typing import Dict, List, NamedTuple, Optional, Tuple
 import zipfile
+import zlib
 
 from mobilenetv2_ros.inference.model_description import Normalisation, Triple
 from mobilenetv2_ros.inference.score_meaning import Operator, read_score_type, ScoreType
@@ -42,6 +43,9 @@ _METADATA_NAME = b'TFLITE_METADATA'
 _NORMALIZATION = 1
 _AXIS_LABELS = 2
 _MAX_LABEL_BYTES = 16 << 20
+
+
+_DAMAGES = (IndexError, struct.error, ValueError, zlib.error)
 
 
 class TfliteFacts(NamedTuple):
@@ -125,13 +129,17 @@ def read_tflite(content: bytes, output: int) -> TfliteFacts:
         model = _Table(buffer, _unpack(buffer, 0, 'I'))
         graph = model.tables(2)[0]
         score_type = _read_end(model, graph, output)
+    except _DAMAGES:
+        return TfliteFacts()
+    facts = TfliteFacts(score_type)
+    try:
         metadata = _find_metadata(model)
         if metadata is None:
-            return TfliteFacts(score_type)
-        return TfliteFacts(
-            score_type, _read_normalisation(metadata), _read_labels(content, metadata, output))
-    except (IndexError, struct.error, ValueError):
-        return TfliteFacts()
+            return facts
+        facts = facts._replace(normalisation=_read_normalisation(metadata))
+        return facts._replace(labels=_read_labels(content, metadata, output))
+    except _DAMAGES:
+        return facts
 
 
 def _read_end(model: _Table, graph: _Table, output: int) -> Optional[ScoreType]:

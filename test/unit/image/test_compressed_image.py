@@ -22,7 +22,8 @@ from typing import Any, Iterator
 import zlib
 
 import cv2
-from mobilenetv2_ros.image.compressed_image import decode_compressed
+from mobilenetv2_ros.image.alpha import decode_on_white
+from mobilenetv2_ros.image.compressed_image import decode_compressed, decode_file
 from mobilenetv2_ros.image.image_message import (
     CompressedView, Header, ImageMessageError, ImageView)
 from mobilenetv2_ros.image.nv12 import place, RESIZE_MODES
@@ -35,8 +36,8 @@ HEADER = Header(12, 34, 'camera')
 
 
 def decode(data: bytes, mode: str = 'stretch', max_pixels: int = 50_000_000,
-           target: int = 224) -> ImageView:
-    view = CompressedView(HEADER, 'some format', np.frombuffer(data, np.uint8))
+           target: int = 224, image_format: str = 'some format') -> ImageView:
+    view = CompressedView(HEADER, image_format, np.frombuffer(data, np.uint8))
     return decode_compressed(view, target, target, mode, max_pixels)
 
 
@@ -108,6 +109,58 @@ def test_png_pixels_whatever_the_file_holds(channels: int) -> None:
     view = decode(compress(stored, 'png'))
     expected = np.repeat(bgr[:, :, :1], 3, axis=2) if channels == 1 else bgr
     assert (view.data.reshape(30, 40, 3) == expected).all()
+
+
+@pytest.mark.parametrize('encoding', ['mono16', 'bgr16'])
+def test_png_samples_of_16_bits_stay_as_they_are(encoding: str) -> None:
+    """How many of the bits a camera uses is found as for raw images."""
+    bgr = sample_images.make_sample(40, 30).astype(np.uint16) << 2
+    stored = bgr if encoding == 'bgr16' else bgr[:, :, 0]
+    view = decode(compress(stored, 'png'))
+    assert (view.encoding, view.step) == (encoding, stored.nbytes // 30)
+    assert (view.data.view(np.uint16).reshape(stored.shape) == stored).all()
+
+
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
+@pytest.mark.parametrize('decode_any', [
+    decode_on_white, lambda content: decode_file(content, 10000)])
+def test_a_file_of_16_bits_is_as_bright_as_one_of_8(bits: int, decode_any: Any) -> None:
+    bgr = sample_images.make_sample(40, 30)
+    bgr[0, 0] = 255
+    for pixels in (bgr, bgr[:, :, 0]):
+        deep = (pixels * (((1 << bits) - 1) / 255)).astype(np.uint16)
+        found = decode_any(np.frombuffer(compress(deep, 'png'), np.uint8))
+        expected = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
+        assert found.dtype == np.uint8 and np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_a_file_of_floats_ends_nothing() -> None:
+    content = np.frombuffer(compress(np.ones((9, 9), np.float32), 'tiff'), np.uint8)
+    found = decode_on_white(content)
+    assert found is None or found.dtype == np.uint8
+
+
+MOSAICS = [f'bayer_{order}' for order in ('rggb', 'bggr', 'gbrg', 'grbg')]
+
+
+@pytest.mark.parametrize('bits, kind', [(8, 'png'), (8, 'jpeg'), (16, 'png')])
+@pytest.mark.parametrize('mosaic', MOSAICS)
+def test_mosaics_are_told_by_the_format(mosaic: str, bits: int, kind: str) -> None:
+    """compressed_image_transport leaves them as they are unless it says what it made of them."""
+    dtype: Any = {8: np.uint8, 16: np.uint16}[bits]
+    samples = np.random.default_rng(0).integers(0, 1 << bits, (600, 800), dtype)
+    data = compress(samples, kind)
+    view = decode(data, image_format=f'{mosaic}{bits}; {kind} compressed ')
+    assert (view.encoding, view.height, view.width) == (f'{mosaic}{bits}', 600, 800)
+    if kind == 'png':
+        assert (view.data.view(dtype).reshape(600, 800) == samples).all()
+    converted = decode(data, image_format=f'{mosaic}{bits}; {kind} compressed mono8')
+    assert converted.encoding == ('mono16' if bits == 16 else 'bgr8')
+
+
+def test_colours_stay_colours_whatever_the_format_says() -> None:
+    view = decode(make_jpeg(64, 48), image_format='bayer_rggb8; jpeg compressed ')
+    assert view.encoding == 'bgr8'
 
 
 def test_grey_jpeg_becomes_bgr() -> None:

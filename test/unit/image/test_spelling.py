@@ -57,7 +57,7 @@ def test_upper_case_is_read_and_told(encoding: str) -> None:
 
 
 @pytest.mark.parametrize('name, encoding', [
-    ('YUY2', 'yuyv'), ('yuyv422', 'yuyv'), ('UYVY', 'uyvy'), ('BGR24', 'bgr8'), ('rgb888', 'rgb8'),
+    ('YUY2', 'yuyv'), ('yuyv422', 'yuyv'), ('UYVY', 'uyvy'), ('BGR24', 'bgr8'), ('RGB3', 'rgb8'),
     ('GREY', 'mono8'), ('Y800', 'mono8'), ('Y16', 'mono16'), ('YU12', 'i420'), ('I420', 'i420'),
     ('8uc3', '8UC3'), ('16uc1', '16UC1')])
 def test_names_of_others(name: str, encoding: str) -> None:
@@ -67,7 +67,8 @@ def test_names_of_others(name: str, encoding: str) -> None:
     assert convert(read) == convert(sample)
 
 
-@pytest.mark.parametrize('name', ['', 'h265', 'jpeg', 'nv12 ', 'x' * 1000, '32FC1', 'H265'])
+@pytest.mark.parametrize('name', [
+    '', 'h265', 'jpeg', 'rgb888', 'BGR888', 'nv12 ', 'x' * 1000, '32FC1', 'H265'])
 def test_unknown_names_are_refused_as_they_are(name: str) -> None:
     assert read_spelling(name) == (name, '')
     with pytest.raises(ImageMessageError, match='is not supported.* let the camera publish bgr8'):

@@ -178,6 +178,9 @@ def test_layouts() -> None:
     assert find_layout(Path('m'), ['N', 3, 160, 128]) == TensorLayout(160, 128, True)
     assert find_layout(Path('m'), [None, 3, 'h', 'w']) == TensorLayout(224, 224, True)
     assert find_layout(Path('m'), [-1, -1, -1, 3]) == TensorLayout(224, 224, False)
+    assert find_layout(Path('m'), ['batch_size', 'num_channels', 'height', 'width']) == (
+        TensorLayout(224, 224, True))
+    assert find_layout(Path('m'), ['N', 'h', 'w', 'Channels']) == TensorLayout(224, 224, False)
 
 
 def test_threads_are_divided() -> None:
@@ -263,6 +266,23 @@ def test_litert_metadata(tmp_path: Path) -> None:
     model.close()
     Path(f'{path}.json').write_text('{"range": [0, 1]}')
     assert open_backend(path).backend.input_text.endswith('values 0 to 1 [sidecar]')
+
+
+@pytest.mark.parametrize('damage', ['latin-1', 'deflate'])
+def test_litert_labels_that_are_damaged_leave_the_rest(tmp_path: Path, damage: str) -> None:
+    path = write_colour_tflite(
+        tmp_path / 'm.tflite', np.eye(3), [0, 0, 0], 'SOFTMAX',
+        metadata=make_metadata([127.5], [127.5], 'labels.txt'))
+    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('labels.txt', 'müde\n'.encode('latin-1') * 100)
+    if damage == 'deflate':
+        content = bytearray(path.read_bytes())
+        at = content.index(b'labels.txt', content.rindex(b'PK\3\4')) + len('labels.txt')
+        content[at:at + 4] = b'\xff' * 4
+        path.write_bytes(content)
+    backend = open_backend(path).backend
+    assert backend.input_text.endswith('std 127.5 127.5 127.5 [metadata]')
+    assert (backend.score_type, backend.packed_labels) == (ScoreType.PROBABILITIES, '')
 
 
 @pytest.mark.parametrize('content', [b'', b'\0', b'\xff' * 64, bytes(64)])

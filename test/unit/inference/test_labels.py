@@ -136,7 +136,13 @@ HUGGING_FACE = {
     ('a.csv', ',0\n1,dog\n0,cat', ['cat', 'dog']),
     ('a.txt', 'id, identity card\npassport', ['id', 'passport']),
     ('a.csv', '# by hand\nid,name\n\n1,dog\n0,cat\n', ['cat', 'dog']),
-    ('a.csv', '0,cat\n1,dog', ['cat', 'dog'])])
+    ('a.csv', '0,cat\n1,dog', ['cat', 'dog']),
+    ('a.json', {'Pepper,_bell': 1, 'Doe, John': 0}, ['Doe, John', 'Pepper,_bell']),
+    ('a.json', {'class_to_idx': {'n01440764 tench, Tinca': 0}}, ['n01440764 tench, Tinca']),
+    ('a.json', {'label2id': {'a, b': 0}, 'id2label': {'0': 'a, b'}}, ['a']),
+    ('a.txt', "{'names': {0: 'cat'}, 'nc': 1, 'fraction': 1.0, 'time': None}", ['cat']),
+    ('a.txt', '\n'.join(f'{number}. x{number}' for number in range(1, 12)),
+     [f'x{number}' for number in range(1, 12)])])
 def test_other_forms(tmp_path: Path, name: str, content: object, names: list[str]) -> None:
     assert read_labels(write(tmp_path, name, content)).names == names
 
@@ -191,6 +197,9 @@ def test_wordnet_ids_are_kept_in_every_form(tmp_path: Path) -> None:
     ('a.csv', 'name,name\ncat,a', "has two columns of the same name in line 1 ('name,name')"),
     ('a.csv', 'id,name\n0,"cat\n1,dog', 'unexpected end of data'),
     ('a.csv', 'id,name\n0,"c\nat"\n1,dog', "no usable name for class 0: 'c\\nat'"),
+    ('a.txt', '\n'.join(sorted(f'{number}. x{number}' for number in range(1, 12))),
+     "has line 4 ('2. x2') behind line 3 ('11. x11'), as folders are sorted by name"),
+    ('data.yaml', 'nc: 2\nnames: [cat, dog]', 'is YAML'),
     ('a.txt', b'\xff\xfe\x00', 'save it as UTF-8'), ('a.txt', 'x\ny\0', 'has NUL in line 2'),
     ('a.csv', 'id,name\n0,x\0', 'has NUL in line 2'),
     ('a.txt', 'x\x1b[2J', 'no usable name for class 0'),

@@ -44,10 +44,10 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_every_key(tmp_path: Path) -> None:
     assert describe(tmp_path, {
-        'range': [-1, 1], 'mean': [0, 0.5, 0], 'std': [1, 1, 2], 'colour_order': 'bgr',
+        'range': [0, 255], 'mean': [0, 99, 0], 'std': [1, 1, 2], 'colour_order': 'bgr',
         'output': 'scores', 'score_type': 'multi_label', 'background': True,
         'labels': 'names.txt', 'resize_mode': 'crop'}) == ModelDescription(
-            'sidecar', Normalisation((-1, 1), (0, 0.5, 0), (1, 1, 2)), 'bgr', 'scores',
+            'sidecar', Normalisation((0, 255), (0, 99, 0), (1, 1, 2)), 'bgr', 'scores',
             'multi_label', True, tmp_path / 'names.txt', 'crop')
 
 
@@ -79,6 +79,8 @@ def test_what_is_not_said_is_left_to_others(
     ({'mean': [-0.5, 0, 0]}, 'the mean -0.5 is no value of the range'),
     ({'range': [0, 255], 'mean': [0.485, 0.456, 0.406]}, 'look like those of values from 0 to 1'),
     ({'range': [0, 255], 'std': [0.2, 0.2, 0.2]}, 'look like those of values from 0 to 1'),
+    ({'range': [-1, 1], 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]},
+     'values from -1 to 1 are normalised already; remove "range", or mean and std'),
     ({'range': [1, 0]}, "'range': expected a lower number, then a higher one"),
     ({'range': [0, 1, 2]}, "'range': expected a list of 2 numbers"),
     ({'colour_order': 'grb'}, "'colour_order': 'grb' is unknown; expected one of rgb, bgr"),
