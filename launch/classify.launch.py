@@ -30,7 +30,7 @@ from launch_ros.actions import Node
 
 from mobilenetv2_ros.node.launch_arguments import (
     BOOLEANS, find_cameras, find_namespaces, parse_value)
-from mobilenetv2_ros.node.parameters import ParameterRow, PARAMETERS, Value
+from mobilenetv2_ros.node.parameters import AT_ANY_TIME, ParameterRow, PARAMETERS, Value
 from mobilenetv2_ros.resources import (
     CLASSIFIER_PROFILE, large_image_environment, share_folder, shared_memory_environment)
 
@@ -39,7 +39,7 @@ IMAGE_TOPICS = 'image_raw', 'hbmem_img'
 
 NODE_PARAMETERS = (
     *PARAMETERS,
-    ParameterRow('use_sim_time', False, 'Use the time of /clock.'),
+    ParameterRow('use_sim_time', False, 'Use the time of /clock.', changes=AT_ANY_TIME),
 )
 
 

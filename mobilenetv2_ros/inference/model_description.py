@@ -77,28 +77,26 @@ class ModelDescription(NamedTuple):
 
 def describe_model(path: Path) -> ModelDescription:
     """
-    Read the JSON file beside a model; without one, see whether the model is a known one.
+    Read the JSON file beside a model; what it does not say may be known of the model.
 
     :param path: of the model file.
     :returns: an empty one if nobody tells anything.
     :raises ModelError: it cannot be read or has other content.
     """
     sidecar = Path(f'{path}.json')
+    is_bin = path.suffix.lower() == '.bin'
     try:
-        return _parse(sidecar, read_text_file(sidecar, _MAX_BYTES), path.suffix.lower() == '.bin')
+        description = _parse(sidecar, read_text_file(sidecar, _MAX_BYTES), is_bin)
     except FileNotFoundError:
-        return _describe_known(path)
+        description = ModelDescription()
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"file '{sidecar}', which describes the model, is unusable: {error}") from None
-
-
-def _describe_known(path: Path) -> ModelDescription:
     # Of the models for the CPU nothing is known that is not in their files.
-    known = find_known(path) if path.suffix.lower() == '.bin' else None
+    known = find_known(path) if is_bin and not description.resize_mode else None
     if known is None or not known.resize_mode:
-        return ModelDescription()
-    return ModelDescription('known file', resize_mode=known.resize_mode)
+        return description
+    return description._replace(source='known file', resize_mode=known.resize_mode)
 
 
 def _parse(sidecar: Path, text: str, is_bin: bool) -> ModelDescription:

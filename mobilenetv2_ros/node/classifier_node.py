@@ -15,7 +15,7 @@
 """
 The lifecycle node ``mobilenetv2``: images in, classifications out.
 
-Subscribes ``image_raw`` (sensor_msgs/Image) or ``image_raw/compressed``. Publishes
+Subscribes ``image_raw`` (sensor_msgs/Image), ``image_raw/compressed`` or ``hbmem_img``. Publishes
 ``~/classification`` (vision_msgs/Classification, one for each image, with the image's header),
 latched ``~/label_info`` and ``~/vision_info``, ``~/overlay`` and ``~/targets`` while somebody
 looks, and ``/diagnostics``. Parameters: :data:`mobilenetv2_ros.node.parameters.PARAMETERS`.

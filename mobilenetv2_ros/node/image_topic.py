@@ -29,7 +29,9 @@ def find_image_topic(node: Node, is_compressed: bool) -> str:
     the compressed topic itself means that one.
     """
     topic = str(node.resolve_topic_name('image_raw'))
-    return topic + _COMPRESSED if is_compressed and not is_compressed_name(topic) else topic
+    if not is_compressed or is_compressed_name(topic):
+        return topic
+    return str(node.resolve_topic_name(topic + _COMPRESSED))  # it may be remapped itself
 
 
 def is_compressed_name(topic: str) -> bool:

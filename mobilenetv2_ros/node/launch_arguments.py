@@ -90,4 +90,4 @@ def _parse_list(row: ParameterRow, text: str) -> Value:
     if fault := row.find_fault(value):
         raise RuntimeError(fault)
     texts: Value = row.adopt(value)
-    return texts
+    return texts or row.default  # launch_ros takes no empty list

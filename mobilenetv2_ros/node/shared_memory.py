@@ -209,8 +209,11 @@ class LoanTaker:
         rcl.check(code, 'rcl_take_loaned_message')
         assert found.value is not None
         gid, number = self._info.publisher_gid, self._info.sequence_number
-        image = self._find(found.value, gid, number)
-        rcl.check(_return_loan(subscription, found), 'rcl_return_loaned_message')
+        try:
+            image = self._find(found.value, gid, number)
+        finally:
+            code = _return_loan(subscription, found)
+        rcl.check(code, 'rcl_return_loaned_message')
         return Taken(image, gid, number)
 
     def discard(self) -> str:

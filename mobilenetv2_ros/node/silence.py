@@ -20,7 +20,7 @@ from contextlib import suppress
 import os
 import pwd
 import time
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import AbstractSet, Any, Dict, List, NamedTuple, Optional, Sequence
 
 from mobilenetv2_ros.environment import advise_on_security
 from mobilenetv2_ros.image.image_message import shorten
@@ -35,8 +35,9 @@ _PATIENCE = 3.0
 _SHARED_MEMORY = '/dev/shm'
 _OF_FAST_DDS = 'fastdds_', 'fastrtps_'
 
-_IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage',
-                'hbm_img_msgs/msg/HbmMsg1080P'}
+_IMAGE_TYPES = frozenset((
+    'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'hbm_img_msgs/msg/HbmMsg1080P'))
+_OVERLAYS = '/overlay', '/overlay/compressed'
 _MAX_TOPICS = 3
 
 
@@ -120,13 +121,25 @@ def _name_user(uid: int) -> str:
         return f'user {uid}'
 
 
+def list_image_topics(node: Any) -> Dict[str, AbstractSet[str]]:
+    """
+    Return the topics of images and their types, but for what nodes like this one make of images.
+
+    :raises UnicodeDecodeError: a name, which comes from anybody, is no text.
+    """
+    topics = {topic: _IMAGE_TYPES.intersection(types)
+              for topic, types in node.get_topic_names_and_types()}
+    made = {topic.rpartition('/')[0] + overlay
+            for topic in topics if topic.endswith('/classification') for overlay in _OVERLAYS}
+    return {topic: types for topic, types in topics.items() if types and topic not in made}
+
+
 def _find_elsewhere(node: Node) -> str:
-    """Name topics on which somebody else publishes images; their names come from anybody."""
+    """Name topics on which somebody else publishes images."""
     own = f'{node.get_fully_qualified_name()}/'
     try:
-        topics = [topic for topic, types in node.get_topic_names_and_types()
-                  if _IMAGE_TYPES.intersection(types) and not topic.startswith(own)
-                  and node.count_publishers(topic)]
+        topics = [topic for topic in list_image_topics(node)
+                  if not topic.startswith(own) and node.count_publishers(topic)]
     except UnicodeDecodeError:
         return ''
     names = ', '.join(shorten(topic, 80) for topic in topics[:_MAX_TOPICS])

@@ -222,7 +222,7 @@ def _classify(classifier: ImageClassifier, path: Path) -> Classified:
     try:
         classes = classifier.classify(bgr)
     except (BackendError, ValueError) as error:
-        raise ImageError(f"'{path}': {error}") from None
+        raise ImageError(f"'{path}': {name_options(str(error))}") from None
     return Classified(path, bgr, classes, (time.perf_counter() - start) * 1e3)
 
 

@@ -23,6 +23,8 @@ from typing import Any, Callable, Dict, List
 
 from emulated_libdnn import fingerprint_class, MODEL
 from mobilenetv2_ros.image.image_message import ImageMessageError
+from mobilenetv2_ros.node import shared_memory
+from mobilenetv2_ros.node.message_info import MessageInfo
 from mobilenetv2_ros.node.shared_memory import _Head, SharedImage, TornImageError
 from mobilenetv2_ros.resources import large_image_environment, shared_memory_environment
 import numpy as np
@@ -248,3 +250,23 @@ def test_what_has_been_read_may_be_overwritten(memory: NDArray[np.uint8]) -> Non
     image.finish()
     memory[12] += 1
     image.finish()
+
+
+def test_a_loan_is_returned_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_loan(subscription: int, found: Any, *rest: Any) -> int:
+        found._obj.value = 4096
+        return 0
+
+    def find(*place: Any) -> Any:
+        raise OSError('Too many open files')
+
+    returned: List[int] = []
+    monkeypatch.setattr(shared_memory, '_take_loan', take_loan)
+    monkeypatch.setattr(
+        shared_memory, '_return_loan', lambda subscription, loan: returned.append(loan.value))
+    taker = shared_memory.LoanTaker.__new__(shared_memory.LoanTaker)
+    taker._info = MessageInfo()
+    monkeypatch.setattr(taker, '_find', find)
+    with pytest.raises(OSError, match='Too many open files'):
+        taker.take(0)
+    assert returned == [4096]

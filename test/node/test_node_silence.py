@@ -36,6 +36,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from support.fixture_types import TinyModel
 from support.node_process import NodeStarter, write_parameters
 from support.ros_peer import make_compressed, make_image, Peer
+from vision_msgs.msg import Classification
 
 NOBODY = 65534
 NODE = f'{sys.executable} -m mobilenetv2_ros.node.main --ros-args'
@@ -221,7 +222,8 @@ def test_what_lies_in_shared_memory_comes_first(
 
 def test_many_topics_are_few_words(node: Node) -> None:
     subscription = node.create_subscription(Image, 'image_raw', lambda message: None, 1)
-    for name in ('b', 'a', 'd', 'c', 'mobilenetv2/overlay'):
+    node.create_publisher(Classification, '/rear/mobilenetv2/classification', 1)
+    for name in ('b', 'a', 'd', 'c', 'mobilenetv2/overlay', '/rear/mobilenetv2/overlay'):
         node.create_publisher(Image, name, 1)
     text = SilenceExplainer(node, subscription).explain().text
     assert text.endswith('there are images on /a, /b, /c and 1 more')

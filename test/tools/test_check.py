@@ -161,6 +161,9 @@ def test_a_module_that_is_missing_or_broken(
     assert broken.level == WARNING and '_ARRAY_API not found' in broken.text
     missing = only(system._probe_module('opencv', 'no_such_module', is_needed=True))
     assert missing.level == ERROR and missing.advice == 'sudo apt install python3-opencv'
+    (tmp_path / 'incomplete.py').write_text('import no_such_module')
+    incomplete = only(system._probe_module('cv_bridge', 'incomplete', is_needed=False))
+    assert incomplete.level == WARNING and incomplete.advice.endswith('-cv-bridge')
 
 
 # ---------------------------------------------------------------------------------- the model
@@ -326,6 +329,23 @@ def test_a_camera_is_heard(start_python: StartPython) -> None:
     assert re.fullmatch(
         r'/image_raw, sensor_msgs/msg/Image, (reliable|best_effort) volatile \(1 publisher\), '
         r'[0-9.]+/s of 0\.004[67]\d* MB', finding.text), finding
+
+
+def test_overlays_are_no_cameras(own_domain: None) -> None:
+    rclpy = pytest.importorskip('rclpy', reason='ROS is not installed')
+    from sensor_msgs.msg import Image
+    from vision_msgs.msg import Classification
+
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    node = rclpy.create_node('mobilenetv2', context=context)
+    kept = [node.create_publisher(Classification, '~/classification', 1),
+            *(node.create_publisher(Image, topic, 1) for topic in ('~/overlay', '/overlay'))]
+    found = only(ros.probe_cameras(Machine(seconds=1)))
+    assert found.level == WARNING and found.text.startswith('/overlay, ')
+    del kept
+    node.destroy_node()
+    context.try_shutdown()
 
 
 # -------------------------------------------------------------------------------- the program

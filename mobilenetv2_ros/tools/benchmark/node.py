@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
 
 def make_command(model: Path, options: argparse.Namespace) -> List[str]:
     """Return the command that starts the node."""
-    return [sys.executable, '-m', 'mobilenetv2_ros.node.main', '--ros-args',
+    return [sys.executable, '-m', 'mobilenetv2_ros.node.main', '--ros-args', '--log-level', 'warn',
             '-p', f'model_path:={model}', '-p', f'thread_count:={options.threads}']
 
 
@@ -226,8 +226,7 @@ def _running(command: List[str], environment: Dict[str, str], output: int) -> It
 
 def _make_environment() -> Dict[str, str]:
     return {
-        **os.environ, 'ROS_DOMAIN_ID': str(find_free_domain()), **localhost_environment(),
-        'RCUTILS_LOGGING_MIN_SEVERITY': 'WARN'}
+        **os.environ, 'ROS_DOMAIN_ID': str(find_free_domain()), **localhost_environment()}
 
 
 def find_medians(reports: List[Dict[str, Any]]) -> Dict[str, float]:

@@ -27,8 +27,6 @@ from mobilenetv2_ros.environment import find_memory_problems, find_security_prob
 from mobilenetv2_ros.resources import PROFILE_VARIABLES
 from mobilenetv2_ros.tools.check.findings import ERROR, Finding, Machine, OK, WARNING
 
-_IMAGE_TYPES = (
-    'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'hbm_img_msgs/msg/HbmMsg1080P')
 _TROS_MESSAGES = 'ai_msgs', 'hbm_img_msgs'
 _MAX_CAMERAS = 8
 _DISCOVERY_SECONDS = 2.0
@@ -244,9 +242,10 @@ def _spin(executor: Any, seconds: float, look: Callable[[], None]) -> None:
 def _discover(node: Any, cameras: Dict[str, _Camera]) -> None:
     """Subscribe image topics that have appeared since the last look."""
     from mobilenetv2_ros.node.input_qos import make_sensor_qos
+    from mobilenetv2_ros.node.silence import list_image_topics
 
-    for topic, types in node.get_topic_names_and_types():
-        for message_type in set(types).intersection(_IMAGE_TYPES):
+    for topic, types in list_image_topics(node).items():
+        for message_type in types:
             key = f'{topic} {message_type}'
             if key in cameras or not node.count_publishers(topic):
                 continue

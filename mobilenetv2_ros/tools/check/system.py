@@ -93,7 +93,9 @@ def _probe_module(name: str, module: str, is_needed: bool) -> Iterator[Finding]:
         text = getattr(import_module(module), '__version__', 'installed')
     except ModuleNotFoundError as error:
         if is_needed or error.name != module:
-            yield Finding(ERROR, name, str(error), f'sudo apt install python3-{name}')
+            advice = f'sudo apt install python3-{name}' if is_needed else (
+                'sudo apt install --reinstall ros-$ROS_DISTRO-cv-bridge')
+            yield Finding(ERROR if is_needed else WARNING, name, str(error), advice)
         else:
             yield Finding(OK, name, 'not installed, only needed for rare encodings')
     except Exception as error:  # noqa: B902 whatever an extension module raises is a finding

@@ -193,6 +193,9 @@ def test_a_known_file_has_its_publishers_resize_mode(
     assert 'logits' in loaded.summary
     assert loaded.summary.endswith('resize_mode auto: crop [known file]')
     loaded.close()
+    Path(f'{path}.json').write_text('{"labels": "names.txt"}')
+    assert describe_model(path) == ModelDescription(
+        'known file', resize_mode='crop', labels=tmp_path / 'names.txt')
     Path(f'{path}.json').write_text('{"resize_mode": "letterbox"}')
     assert describe_model(path).resize_mode == 'letterbox'
     Path(f'{path}.json').unlink()

@@ -42,7 +42,7 @@ def test_what_is_no_list_of_different_names_is_refused(cameras: str) -> None:
 
 @pytest.mark.parametrize('name, text, value', [
     ('top_k', '3', 3), ('score_threshold', '1', 1.0), ('inference_timeout', '2', 2.0),
-    ('autostart', 'False', False), ('model_path', '123', '123')])
+    ('autostart', 'False', False), ('model_path', '123', '123'), ('classes', '[]', [''])])
 def test_values_have_the_types_of_their_parameters(name: str, text: str, value: Value) -> None:
     found = parse_value(ROWS[name], text)
     assert (found, type(found)) == (value, type(value))
