@@ -16,10 +16,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import ctypes
 import os
 import sys
 import threading
+from typing import Iterator
 
 import cv2
 
@@ -28,6 +30,7 @@ _M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""
 
 _KEPT_BYTES = 256 << 20
+_MAPPED_BYTES = 32 << 20
 
 _LARGE_BYTES = 128 << 10
 """Above FASTBIN_CONSOLIDATION_THRESHOLD of glibc's malloc.c."""
@@ -57,8 +60,28 @@ def keep_freed_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, 'mallopt'):
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+@contextmanager
+def mapping_large_memory() -> Iterator[None]:
+    """
+    Let glibc map what is large, as it does by default, instead of taking kept memory.
+
+    Fast DDS reserves 100 messages for a subscription, 6 MB each for shared-memory images, and
+    asks for zeros: what is mapped freshly holds them without being touched. Afterwards memory is
+    kept as after :func:`keep_freed_memory`.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, 'mallopt'):
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 def return_freed_memory() -> None:

@@ -146,6 +146,7 @@ class LoadedModel:
         self._opened.callback(self.backend.close)
         self._description = self.backend.description
         self.backend.cancel_token = self._cancel_token
+        self.backend.has_inferred = self._reader is not None  # before it was closed
         try:
             sessions = [self._open_session() for _ in range(count)]
             if self._reader is None:

@@ -118,10 +118,11 @@ class ClassifierNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and end the workers; the model stays open."""
-        if self._session is not None:
-            self._session.deactivate()
-        self.get_logger().info('deactivated: no images are taken; the model stays open')
+        """Unsubscribe and end the workers; a model that works stays open."""
+        is_open = self._session is not None and self._session.deactivate()
+        self.get_logger().info('deactivated: no images are taken; ' + (
+            'the model stays open' if is_open else
+            'the model failed and is closed: to activate opens it again'))
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
@@ -39,6 +40,10 @@ _DROPPED_PART = 0.1
 
 _LASTING_REPORTS = 5
 """So many bad reports in a row are no passing trouble."""
+
+_NUMBERS = re.compile('[0-9.]+')
+_CAUSE_LENGTH = 24
+"""Characters of a verdict, without its numbers, that tell one cause from another; see judge()."""
 
 NO_COUNTERS = Counters(0, 0, 0, 0, 0, None)
 
@@ -68,6 +73,7 @@ class Activity(NamedTuple):
     :param total_lost: since the node was activated; None where it is not known.
     :param engine_failures: images that the engine failed on, in that time.
     :param last_failure: in words, empty if there was none in that time.
+    :param pending_failure: the last one, if nothing has been published since.
     """
 
     seconds: float
@@ -79,6 +85,7 @@ class Activity(NamedTuple):
     total_lost: Optional[int]
     engine_failures: int
     last_failure: str
+    pending_failure: str = ''
 
 
 def judge(activity: Activity, topic: str, silence: Silence,
@@ -114,6 +121,9 @@ def judge(activity: Activity, topic: str, silence: Silence,
     if recent.failed:
         level = DiagnosticStatus.WARN if recent.published else DiagnosticStatus.ERROR
         return level, f'{recent.failed} image(s) not classified: {activity.last_failure}'
+    if activity.pending_failure:  # images that are tried come less often than reports
+        return DiagnosticStatus.ERROR, (
+            f'no image was classified since the last one failed: {activity.pending_failure}')
     if recent.dropped > _DROPPED_PART * max(1, recent.received):
         return DiagnosticStatus.WARN, (
             f'{recent.dropped} of {recent.received} images dropped for newer ones: they come '
@@ -199,6 +209,7 @@ class ActivityRecorder:
         self._lost = 0
         self._engine_failures = 0
         self._last_failure = ''
+        self._pending_failure = ''
         self._last_image: Optional[ImageInfo] = None
 
     def record_image(self, view: ImageView) -> None:
@@ -222,11 +233,16 @@ class ActivityRecorder:
             that is not known.
         """
         now, known = time.monotonic(), lost or 0
+        recent = counters.since(self._counters)
         with self._lock:
+            if recent.published:
+                self._pending_failure = ''
+            elif self._last_failure:
+                self._pending_failure = self._last_failure
             activity = Activity(
-                max(1e-3, now - self._since), counters.since(self._counters), counters, latencies,
-                self._last_image, known - self._lost, lost, self._engine_failures,
-                self._last_failure)
+                max(1e-3, now - self._since), recent, counters, latencies, self._last_image,
+                known - self._lost, lost, self._engine_failures, self._last_failure,
+                self._pending_failure)
             self._engine_failures, self._last_failure = 0, ''
         self._since, self._counters, self._lost = now, counters, known
         return activity
@@ -237,6 +253,7 @@ class VerdictLog:
     Tell of trouble that lasts, and of its end: not everybody looks at diagnostics.
 
     Each level is told once in a trouble; another one says more, as what has become suspicious.
+    So is another cause that lasts: images that were dropped all the time may come no more.
     """
 
     def __init__(self, warn: Callable[[str], object], tell: Callable[[str], object]) -> None:
@@ -249,14 +266,23 @@ class VerdictLog:
         self._warn = warn
         self._tell = tell
         self._bad_reports = 0
+        self._cause = ''
+        self._lasting = 0
+        self._told_cause = ''
         self._told: Set[bytes] = set()
 
     def add(self, level: bytes, message: str) -> None:
         """Take the verdict of the next report."""
         if level != DiagnosticStatus.OK:
             self._bad_reports += 1
-            if self._bad_reports >= _LASTING_REPORTS and level not in self._told:
+            cause = _NUMBERS.sub('', message)[:_CAUSE_LENGTH]
+            self._lasting = self._lasting + 1 if cause == self._cause else 1
+            self._cause = cause
+            is_new = level not in self._told or (
+                cause != self._told_cause and self._lasting >= _LASTING_REPORTS)
+            if self._bad_reports >= _LASTING_REPORTS and is_new:
                 self._told.add(level)
+                self._told_cause = cause
                 self._warn(message)
             return
         if self._told:

@@ -36,6 +36,7 @@ from mobilenetv2_ros.node.input_qos import (
 from mobilenetv2_ros.node.message_info import MessageTaker
 from mobilenetv2_ros.node.parameters import Parameters
 from mobilenetv2_ros.node.shared_memory import LoansUnavailableError, LoanTaker, SharedImage
+from mobilenetv2_ros.process_setup import mapping_large_memory
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -181,6 +182,11 @@ class SharedMemoryInput(ImageInput):
                 f'({error}); source /opt/tros/humble/setup.bash, or use raw or compressed'
             ) from None
         self.message_type = HbmMsg1080P
+
+    def subscribe(self, node: Node) -> Subscription:
+        """Subscribe; what the middleware reserves for messages that never come costs nothing."""
+        with mapping_large_memory():
+            return super().subscribe(node)
 
     def find_taker(self, subscription: Subscription, log: Any) -> Optional[MessageTaker]:
         """Take the messages where they lie."""

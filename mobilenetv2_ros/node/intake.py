@@ -42,6 +42,8 @@ class Intake:
         :param report: called for each message that cannot be taken.
         :raises SubscriptionError: images cannot be subscribed.
         """
+        self.began = time.monotonic()
+        """When it was subscribed, in seconds; before the first image."""
         with ExitStack() as stack:
             try:
                 subscription = image_input.subscribe(node)
@@ -60,8 +62,6 @@ class Intake:
         self._silence = SilenceExplainer(node, subscription)
         self.topic = str(subscription.topic_name)
         """The full name of the topic."""
-        self.began = time.monotonic()
-        """When it was subscribed, in seconds."""
 
     @property
     def lost(self) -> Optional[int]:

@@ -116,6 +116,8 @@ def _bring_up(node: ClassifierNode, spinner: Spinner) -> bool:
 
     for problem in find_problems(os.environ):
         node.get_logger().warning(problem)
+    if not node.autostart:
+        node.get_logger().info('autostart is false: waiting to be configured and activated')
     return not node.autostart or all(
         transition() == TransitionCallbackReturn.SUCCESS
         for transition in (node.trigger_configure, node.trigger_activate))

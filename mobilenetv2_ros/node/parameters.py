@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union)
 
 from mobilenetv2_ros.image.image_message import DEFAULT_MAX_PIXELS
 from mobilenetv2_ros.inference.backends.registry import BACKENDS
@@ -214,14 +215,15 @@ class Parameters(NamedTuple):
 
 
 def find_refusal(
-        changes: Dict[str, Value], current: Parameters, is_configured: bool) -> str:
+        changes: Mapping[str, Optional[Value]], current: Parameters, is_configured: bool) -> str:
     """
     Find out why new values cannot be accepted.
 
     Types are checked by rclpy, from the descriptors. A value that stays is always accepted, so
     that a dump of the node can be loaded into it.
 
-    :param changes: new values by name; names that are not in the table are passed over.
+    :param changes: new values by name, None to remove one; names that are not in the table are
+        passed over.
     :param is_configured: whether a model is open.
     :returns: a sentence, empty if all is well.
     """
@@ -230,6 +232,8 @@ def find_refusal(
         row = rows.get(name)
         if row is None or value == getattr(current, name):
             continue
+        if value is None:  # rclpy would remove it, since it may change its type
+            return f'{name} cannot be removed; its default is {row.default}'
         if fault := row.find_fault(value):
             return fault
         if row.changes == UNCONFIGURED and is_configured:

@@ -90,10 +90,11 @@ class Session:
         self._stream = ImageStream(
             self._node, self._model, self._outputs, self._cancel_token, self._throttled_log)
 
-    def deactivate(self) -> None:
-        """Classify no more; the model stays open, unless its engine hangs."""
+    def deactivate(self) -> bool:
+        """Classify no more; returns whether the model stays open, as it does unless it fails."""
         self._end_stream()
         return_freed_memory()
+        return self._model.is_open
 
     def close(self) -> None:
         """Give everything back."""

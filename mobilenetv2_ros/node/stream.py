@@ -140,12 +140,15 @@ class ImageStream:
             'engine reopenings': str(self._recovery.reopenings), **tabulate(activity)})
 
     def _judge(self, activity: Activity) -> Tuple[bytes, str]:
+        before = self._intake
         try:
             intake = self._follow_demand()
         except SubscriptionError as error:
             return DiagnosticStatus.ERROR, str(error)
         if intake is None:
             return DiagnosticStatus.OK, 'waiting for a subscriber: lazy is true'
+        if before is None:
+            return DiagnosticStatus.OK, f"subscribed '{intake.topic}' again: somebody listens"
         silence = NO_SILENCE if activity.recent.received else intake.explain_silence()
         for kind, sentence in silence.mismatches:
             self._throttled_log.report(kind, sentence)

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -171,6 +171,25 @@ def test_each_report_starts_anew() -> None:
     assert second.last_image == first.last_image
 
 
+def test_a_failure_counts_until_an_image_is_classified() -> None:
+    """Images that are tried may come less often than reports."""
+    recorder = ActivityRecorder()
+    counters = NO_COUNTERS._replace(received=1, failed=1, last_arrival=time.monotonic())
+    recorder.record_failure(ValueError('torn'))
+
+    def judge_next(**changes: Any) -> Tuple[bytes, str]:
+        nonlocal counters
+        counters = counters._replace(**changes)
+        return judge(recorder.take(counters, [], None), TOPIC, SILENCE)
+
+    assert judge_next() == (ERROR, '1 image(s) not classified: torn')
+    for received in (1, 2):
+        assert judge_next(received=received) == (
+            ERROR, 'no image was classified since the last one failed: torn')
+    assert judge_next(published=1)[0] == OK
+    assert judge_next()[0] == OK
+
+
 def test_trouble_that_lasts_is_told_once_and_so_is_its_end() -> None:
     lines: List[str] = []
     log = VerdictLog(lines.append, lambda line: lines.append(f'({line})'))
@@ -189,6 +208,23 @@ def test_trouble_that_lasts_is_told_once_and_so_is_its_end() -> None:
     for level in (WARN, STALE, WARN):
         log.add(level, 'suspicious')
     assert lines[3:] == ['suspicious']
+
+
+def test_another_cause_of_the_same_level_is_told() -> None:
+    """A camera that was too fast all the time may stop."""
+    lines: List[str] = []
+    log = VerdictLog(lines.append, lines.append)
+    for number in range(20):
+        log.add(WARN, f'{number} of 60 images dropped for newer ones')
+    for number in range(4):
+        log.add(WARN, f"no image on '/image_raw' for {number} s")
+    assert lines == ['4 of 60 images dropped for newer ones']
+    for number in range(4, 20):
+        log.add(WARN, f"no image on '/image_raw' for {number} s")
+    assert lines[1:] == ["no image on '/image_raw' for 4 s"]
+    for number in range(20):  # in turns
+        log.add(WARN, f'{number} images lost' if number % 2 else 'no image for 3 s')
+    assert len(lines) == 2
 
 
 def test_status() -> None:
@@ -280,7 +316,8 @@ def test_images_that_fail(
 
 
 def test_states(start_node: NodeStarter, peer: Peer, tiny_model: TinyModel) -> None:
-    start_node(parameters={**tiny_model.parameters, 'autostart': False})
+    node = start_node(parameters={**tiny_model.parameters, 'autostart': False})
+    node.wait_for_line('autostart is false: waiting to be configured')
     reports = peer.collect(DiagnosticArray, '/diagnostics')
     assert wait_for(peer, reports, OK, 'no model open') == {}
     peer.change_states('configure')

@@ -367,6 +367,8 @@ def test_transitions_while_the_engine_is_reopened(
             scene.set(f'{fault.split()[0]} 0')
         # A stop that had no time for the engine leaves it to a thread for a moment longer.
         wait_until(lambda: scene.peer.change_state(transition), lambda: transition)
+    if way == 'deactivate':
+        scene.node.wait_for_line('deactivated: .* the model failed and is closed')
     if WAYS[way][-1:] == ('activate',):
         scene.stream_until_answered()
         assert scene.stories() == (1, 0)  # nothing is left of the story

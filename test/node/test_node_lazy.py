@@ -76,5 +76,7 @@ def test_who_listens_again_is_not_told_of_the_time_between(
     node.wait_for_line(WAITING)
     assert peer.set_parameter('lazy', False) == ''
     node.wait_for_line('classifying', 2)
+    assert wait_for_status(
+        peer, reports, "subscribed '/image_raw' again: somebody listens") == DiagnosticStatus.OK
     wait_for_status(peer, reports, 'no image yet')
     assert not any('no image on' in one.status[0].message for one in reports)

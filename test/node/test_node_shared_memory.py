@@ -111,6 +111,22 @@ def test_at_full_rate_no_mixture_becomes_a_result(
     node.stop()
 
 
+def test_to_subscribe_again_takes_no_more_memory(
+        start_node: NodeStarter, peer: Peer, start_camera: Camera, libdnn_folder: Path) -> None:
+    """The middleware reserves 600 MB for messages that never come."""
+    results: List[Classification] = peer.collect(Classification, RESULTS)
+    node = start_classifying(start_node, libdnn_folder)
+    camera = start_camera('nv12', SIDE, SIDE, 30)
+    peer.wait_until(lambda: len(results) >= 20)
+    at_first = node.usage.memory_info().rss
+    for _ in range(3):
+        peer.change_states('deactivate', 'activate')
+        results.clear()
+        peer.wait_until(lambda: len(results) >= 20)
+    assert node.usage.memory_info().rss - at_first < 100 << 20
+    camera.stop()
+
+
 def test_cameras_that_end_take_their_memory_along(
         start_node: NodeStarter, peer: Peer, start_camera: Camera, libdnn_folder: Path) -> None:
     """What the middleware unmaps then may still be read."""

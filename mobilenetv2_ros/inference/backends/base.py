@@ -122,6 +122,9 @@ class Backend(ABC):
     packed_labels: str = ''
     """The text of a label file inside the model file."""
 
+    has_inferred: bool = False
+    """Whether an inference of this model has succeeded, also before it was opened again."""
+
     cancel_token: CancelToken = CancelToken()
     """Looked at now and then by sessions that can wait in part: whether to give a long wait up."""
 

@@ -29,6 +29,7 @@ from mobilenetv2_ros.inference.backends.base import (
     Backend, BackendError, InferenceTimeoutError, ModelError, Session)
 from mobilenetv2_ros.inference.backends.libdnn import (
     _LibdnnSession, _OrphanedBuffers, free_orphaned_buffers, LibdnnBackend, open_model)
+from mobilenetv2_ros.inference.classifier import ClassificationOptions
 from mobilenetv2_ros.inference.loaded_model import LoadedModel
 import numpy as np
 import pytest
@@ -456,6 +457,20 @@ def test_a_model_for_another_chip_is_suspected_until_one_inference_succeeds(
     with pytest.raises(BackendError) as caught:
         session.run(TIMEOUT)
     assert 'chip' not in str(caught.value) and 'dmesg' in str(caught.value)
+
+
+def test_a_model_that_worked_before_it_was_reopened_is_not_suspected(emulator: Emulator) -> None:
+    model = LoadedModel(str(MODEL))
+    model.reopen(TIMEOUT)
+    emulator.set('fail.task', -6000012)
+    for attempt in (lambda: model.classifiers[0].forward(ClassificationOptions()),
+                    lambda: model.reopen(TIMEOUT), lambda: model.reopen(TIMEOUT)):
+        with pytest.raises(BackendError) as caught:
+            attempt()
+        assert 'chip' not in str(caught.value) and 'dmesg' in str(caught.value)
+    emulator.set('fail.task', 0)
+    model.reopen(TIMEOUT)
+    model.close()
 
 
 def test_opening_a_model_for_another_chip_tells_of_it(emulator: Emulator) -> None:

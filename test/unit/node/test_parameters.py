@@ -134,6 +134,12 @@ def test_what_the_node_does_not_have_is_told_with_the_nearest_name() -> None:
 
 def test_one_refusal_refuses_all_and_strangers_pass() -> None:
     assert find_refusal({'use_sim_time': True}, DEFAULTS, is_configured=True) == ''
+
+
+def test_no_parameter_can_be_removed() -> None:
+    """As rclpy allows for one whose type may change, and then it cannot be set again."""
+    assert find_refusal({'classes': None}, DEFAULTS, is_configured=False) == (
+        "classes cannot be removed; its default is ['']")
     assert find_refusal(
         {'top_k': 3, 'use_sim_time': True, 'model_path': 'x'}, DEFAULTS, is_configured=True)
 
