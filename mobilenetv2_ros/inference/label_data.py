@@ -130,8 +130,9 @@ def _read_object(content: _Object) -> Entries:
         if len(classes) == len(content):
             try:
                 # Keras and torchvision write the names of folders so, which have no synonyms.
-                results.append(Entries(place_by_index(classes, partial(_tell, content)), form,
-                                       is_exact=form == 'name to index'))
+                placed = place_by_index(classes, partial(_tell, content))
+                results.append(Entries(
+                    placed.entries, form, form == 'name to index', placed.first_index))
             except ValueError as error:
                 failure = failure or str(error)
     if not results:

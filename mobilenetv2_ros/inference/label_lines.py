@@ -51,11 +51,20 @@ class Entries(NamedTuple):
         id.
     :param form: how the file was understood, for people.
     :param is_exact: each entry is one name, commas included.
+    :param first_index: what the file calls the first class, if it has indices: 0 or 1.
     """
 
     entries: List[str]
     form: str
     is_exact: bool = False
+    first_index: int = 0
+
+
+class Placed(NamedTuple):
+    """Entries by class index, from 0, and what the file calls the first one."""
+
+    entries: List[str]
+    first_index: int
 
 
 class Line(NamedTuple):
@@ -113,7 +122,8 @@ def read_lines(lines: Sequence[Line]) -> Entries:
     for form, pattern in _INDEX_PATTERNS.items():
         ordered = _order_by_index(classes, pattern)
         if ordered is not None:
-            return Entries([_unquote(entry) for entry in ordered], form)
+            return Entries([_unquote(entry) for entry in ordered.entries], form,
+                           first_index=ordered.first_index)
     refuse_gaps(lines)
     return Entries([_unquote(line.text) for line in lines], 'one name a line')
 
@@ -133,13 +143,12 @@ def refuse_gaps(lines: Sequence[Line]) -> None:
 
 
 def place_by_index(
-        classes: Sequence[Tuple[int, str]], describe: Callable[[int], object]) -> List[str]:
+        classes: Sequence[Tuple[int, str]], describe: Callable[[int], object]) -> Placed:
     """
     Order classes by their indices, which count from 0 or from 1.
 
     :param classes: index and entry of each class.
     :param describe: tells where the class of a position stands.
-    :returns: entries by class index, from 0.
     :raises ValueError: an index is missing or there twice.
     """
     least = 0 if any(index == 0 for index, _ in classes) else 1
@@ -150,10 +159,10 @@ def place_by_index(
                 f'has index {index} in {describe(position)}; expected each of {least} to '
                 f'{least + len(classes) - 1} once')
         placed[index] = entry
-    return [placed[index] for index in sorted(placed)]
+    return Placed([placed[index] for index in sorted(placed)], least)
 
 
-def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional[List[str]]:
+def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional[Placed]:
     """
     Take the numbers that a pattern finds for indices, if they are some.
 
@@ -161,7 +170,7 @@ def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional
     what tells the classes apart (``1 euro``, ``2 euro``), or if few lines have one that could be
     an index (``7 up``).
 
-    :returns: entries by class index, None if the numbers are part of the names.
+    :returns: None if the numbers are part of the names.
     :raises ValueError: most lines have an index and some have none, or not one of their own.
     """
     matches = [pattern.fullmatch(line.text) for line in lines]

@@ -130,7 +130,8 @@ def _read_classes(
         return Entries(entries, f"the column '{name}' of a table")
     ordered = place_by_index(
         list(zip(map(int, columns[index]), entries)), places.__getitem__)
-    return Entries(ordered, f"the columns '{index}' and '{name}' of a table")
+    return Entries(ordered.entries, f"the columns '{index}' and '{name}' of a table",
+                   first_index=ordered.first_index)
 
 
 def _refuse_half_indices(columns: _Columns, places: Sequence[Line]) -> None:

@@ -67,11 +67,13 @@ class Labels(NamedTuple):
     :param names: unique names by class index.
     :param wordnet_ids: WordNet ids by class index, empty where the file has none.
     :param form: how the file was understood, for people.
+    :param first_index: what the file calls the first class, if it has indices: 0 or 1.
     """
 
     names: List[str]
     wordnet_ids: List[str]
     form: str = ''
+    first_index: int = 0
 
 
 def read_labels(path: Path) -> Labels:
@@ -99,7 +101,7 @@ def parse_labels(text: str, source: str, suffix: str = '') -> Labels:
     :raises LabelError: it is of another format, without classes, or ambiguous.
     """
     try:
-        entries, form, is_exact = _read_entries(text, suffix)
+        entries, form, is_exact, first_index = _read_entries(text, suffix)
         if not 0 < len(entries) <= _MAX_CLASSES:
             raise ValueError(
                 f'has {len(entries)} classes; expected 1 to {_MAX_CLASSES}, one a line')
@@ -110,7 +112,8 @@ def parse_labels(text: str, source: str, suffix: str = '') -> Labels:
     except (csv.Error, ValueError) as error:
         raise LabelError(f'{source} {error}') from None
     wordnet_ids = [match[1] for match in matches if match]
-    return Labels(names, wordnet_ids if len(wordnet_ids) == len(names) else [], form)
+    return Labels(
+        names, wordnet_ids if len(wordnet_ids) == len(names) else [], form, first_index)
 
 
 def _read_entries(text: str, suffix: str) -> Entries:

@@ -33,6 +33,8 @@ from mobilenetv2_ros.inference.labels import Labels
 
 LIST_NAME = 'labels.txt'
 
+_NUMBER = re.compile('[0-9]{1,9}')
+
 
 class DatasetError(ValueError):
     """A set cannot be used; the text says why."""
@@ -80,6 +82,7 @@ class _Classes:
 
     def __init__(self, labels: Labels) -> None:
         self._names = labels.names
+        self._first_index = labels.first_index
         self._by_wordnet_id: Dict[str, int] = {
             one: index for index, one in enumerate(labels.wordnet_ids)}
         self._by_name: Dict[str, int] = {
@@ -109,9 +112,24 @@ class _Classes:
         """
         ids = [self._find_id(folder.name) for folder in folders]
         names = [self._by_name.get(_normalise(folder.name)) for folder in folders]
+        self._refuse_two_beginnings([
+            folder for folder, name in zip(folders, names)
+            if name is None and _NUMBER.fullmatch(folder.name)])
         if None not in names and None in ids:  # numbers, some beyond the last index
             ids = names
         return [self._choose(*found) for found in zip(folders, ids, names)]
+
+    def _refuse_two_beginnings(self, numbered: Sequence[Path]) -> None:
+        """
+        Refuse numbers that may count from 0, as indices do, or from 1, as the label file does.
+
+        :param numbered: folders whose names are numbers and no names of classes.
+        """
+        if self._first_index and numbered and all(int(folder.name) for folder in numbered):
+            raise DatasetError(
+                f"folder '{numbered[0]}' may count from 0 or, as the label file does, from 1; "
+                f'name the folders as the classes, or list the images in {LIST_NAME} with lines '
+                "'path class_index', from 0")
 
     def _choose(self, folder: Path, by_id: Optional[int], by_name: Optional[int]) -> int:
         if by_name is None or by_id == by_name:
@@ -132,7 +150,7 @@ class _Classes:
         return index
 
     def _find_id(self, word: str) -> Optional[int]:
-        if not re.fullmatch('[0-9]{1,9}', word):
+        if not _NUMBER.fullmatch(word):
             return self._by_wordnet_id.get(word)
         return int(word) if int(word) < len(self._names) else None
 

@@ -29,7 +29,7 @@ import cv2
 from emulated_libdnn import fingerprint_class, MODEL
 from mobilenetv2_ros.image.image_array import view_array
 from mobilenetv2_ros.image.nv12 import Nv12, Nv12Converter
-from mobilenetv2_ros.inference.labels import Labels, read_labels
+from mobilenetv2_ros.inference.labels import Labels, parse_labels, read_labels
 from mobilenetv2_ros.resources import find_labels
 from mobilenetv2_ros.tools.evaluate import Answer, main, summarise
 from mobilenetv2_ros.tools.labelled_images import DatasetError, LabelledImage, read_dataset
@@ -121,6 +121,18 @@ def test_names_that_are_numbers(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=re.escape(
             f"folder '{tmp_path}/either/1' may be class 1, '10', or class 0, '1'; list the")):
         read_dataset(tmp_path / 'either', labels)
+
+
+def test_numbers_beside_labels_that_count_from_1(tmp_path: Path) -> None:
+    labels = parse_labels('1 cat\n2 dog\n3 hen', 'a text')
+    make_files(tmp_path, '1/a.jpg', '2/b.jpg', 'hen/c.jpg')
+    with pytest.raises(DatasetError, match=(
+            "folder '.*/1' may count from 0 or, as the label file does, from 1; name the")):
+        read_dataset(tmp_path, labels)
+    from_0 = parse_labels('0 cat\n1 dog\n2 hen', 'a text')
+    assert sorted(read(tmp_path, from_0)) == [('1/a.jpg', 1), ('2/b.jpg', 2), ('hen/c.jpg', 2)]
+    make_files(tmp_path, '0/d.jpg')
+    assert ('0/d.jpg', 0) in read(tmp_path, labels)
 
 
 @pytest.mark.parametrize('name', ['3', 'Goldfish', 'n01440765', '9' * 30])
