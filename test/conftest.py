@@ -24,13 +24,14 @@ import sys
 from typing import Callable, Iterator, List, Optional, TYPE_CHECKING
 
 from emulated_libdnn import build, count_leaks, Emulator, load, write_model
-from mobilenetv2_ros.inference.backends import libdnn, libdnn_abi
+from mobilenetv2_ros.inference.backends import libdnn_abi
 from mobilenetv2_ros.tools.free_domain import find_free_domain, localhost_environment
 import pytest
 from support.checkout import CHECKOUT, join_python_path
 from support.engines import HAS_ONNX
 from support.fixture_types import StartPython, TinyModel
 from support.node_process import find_libraries_in, NodeStarter
+from support.orphaned_buffers import free_orphaned_buffers
 from support.tiny_models import write_onnx
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def emulator(libdnn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     emulator.set('serial_us', 0)
     monkeypatch.setattr(libdnn_abi, 'LIBRARIES', (str(libdnn_folder / 'libdnn.so'),))
     yield emulator
-    libdnn.free_orphaned_buffers()
+    free_orphaned_buffers()
     leaks = count_leaks(emulator)
     errors = emulator.network_errors
     emulator.set_network(None)

@@ -40,11 +40,12 @@ from emulated_libdnn import (
 from mobilenetv2_ros.inference.backends import libdnn_abi as abi
 from mobilenetv2_ros.inference.backends.base import (
     Backend, BackendError, InferenceTimeoutError, Session)
-from mobilenetv2_ros.inference.backends.libdnn import free_orphaned_buffers, LibdnnBackend
+from mobilenetv2_ros.inference.backends.libdnn import LibdnnBackend
 from mobilenetv2_ros.inference.ranking import Scores
 from mobilenetv2_ros.process_setup import set_up_process
 from mobilenetv2_ros.tools.benchmark.process_usage import read_resident_bytes
 import numpy as np
+from support.orphaned_buffers import free_orphaned_buffers
 from support.verdict import tell_verdict
 
 Result = TypeVar('Result')

@@ -577,15 +577,6 @@ class _OrphanedBuffers:
 _ORPHANED = _OrphanedBuffers()
 
 
-def free_orphaned_buffers() -> None:
-    """
-    Free the memory that late tasks of closed models could still write to, now that none can.
-
-    :raises LibdnnError: some could not be freed; that is deferred.
-    """
-    _ORPHANED.free(_ORPHANED.list())
-
-
 def _release_and_free(frame: _Frame) -> None:
     try:
         frame.release_task()

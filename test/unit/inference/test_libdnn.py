@@ -28,12 +28,13 @@ from mobilenetv2_ros.inference.backends import libdnn_abi as abi
 from mobilenetv2_ros.inference.backends.base import (
     Backend, BackendError, InferenceTimeoutError, ModelError, Session)
 from mobilenetv2_ros.inference.backends.libdnn import (
-    _LibdnnSession, _OrphanedBuffers, free_orphaned_buffers, LibdnnBackend, open_model)
+    _LibdnnSession, _OrphanedBuffers, LibdnnBackend, open_model)
 from mobilenetv2_ros.inference.classifier import ClassificationOptions
 from mobilenetv2_ros.inference.loaded_model import LoadedModel
 import numpy as np
 import pytest
 from support.fixture_types import StartPython
+from support.orphaned_buffers import free_orphaned_buffers
 
 pytestmark = pytest.mark.faults
 
