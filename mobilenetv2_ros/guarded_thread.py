@@ -33,6 +33,9 @@ _MIN_PAUSE = 0.01
 _MAX_PAUSE = 1.0
 """Seconds before a body is called again; longer each time, since a cause may last."""
 
+_SOUND = 10.0
+"""Seconds of a body that works after which its next failure has another cause."""
+
 
 class ThreadFailure(Exception):
     """The body of a thread failed and is called again; the text says which one and why."""
@@ -63,11 +66,14 @@ class GuardedThread(threading.Thread):
     def _run_on(self) -> None:
         pause = _MIN_PAUSE
         while True:
+            began = time.monotonic()
             try:
                 self._body()
                 return
             except BaseException as error:  # noqa: B902, also what is to end a thread
                 self._tell(error)
+            if time.monotonic() - began > _SOUND:
+                pause = _MIN_PAUSE
             time.sleep(pause)
             pause = min(_MAX_PAUSE, 2 * pause)
 

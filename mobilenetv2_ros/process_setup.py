@@ -38,6 +38,8 @@ _LARGE_BYTES = 128 << 10
 _ARENAS_PER_CORE = 8
 """NARENAS_FROM_NCORES of glibc's malloc.c on a machine of 64 bits."""
 
+_MAPPING = threading.Lock()
+
 
 def set_up_process() -> None:
     """Make Python, glibc and OpenCV fit for a stream of images."""
@@ -71,17 +73,19 @@ def mapping_large_memory() -> Iterator[None]:
 
     Fast DDS reserves 100 messages for a subscription, 6 MB each for shared-memory images, and
     asks for zeros: what is mapped freshly holds them without being touched. Afterwards memory is
-    kept as after :func:`keep_freed_memory`.
+    kept as after :func:`keep_freed_memory`. The threshold is the whole process's: of several nodes
+    the others wait.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, 'mallopt'):
         yield
         return
-    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-    try:
-        yield
-    finally:
-        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+    with _MAPPING:
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        try:
+            yield
+        finally:
+            libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 def return_freed_memory() -> None:

@@ -21,6 +21,7 @@ is the child's program as well.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 import resource
@@ -36,6 +37,9 @@ from mobilenetv2_ros.resources import BUNDLED_MODEL, share_folder
 _MAX_SECONDS = 60
 _FAILED, _OUT_OF_MEMORY = 3, 4
 """Exit codes of the child; what failed as it should is told by who opens the model next."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h: the signal that a process gets when the thread ends that started it."""
 
 _ADVICE = 'use another file, or set trust_model to open it all the same'
 
@@ -109,6 +113,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     :returns: exit code.
     """
     path, kind = sys.argv[1:] if arguments is None else arguments
+    # An engine that hangs would outlive a node that is ended, deaf to its stop signals.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     for limit, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, memory),
                          (resource.RLIMIT_CPU, _MAX_SECONDS)):

@@ -68,7 +68,8 @@ class ClassifierNode(LifecycleNode):
         super().__init__(NAME, **node_options)
         self._ending = ending
         self._session: Optional[Session] = None
-        # Whoever embeds the node may set parameters from any thread, also amid a transition.
+        # Whoever embeds the node may set parameters and call transitions from any thread, amid one
+        # another and amid a report.
         self._session_lock = threading.RLock()
         self._failure = ''
         try:
@@ -109,8 +110,9 @@ class ClassifierNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, then subscribe."""
         try:
-            if self._session is not None:
-                self._session.activate()
+            with self._session_lock:
+                if self._session is not None:
+                    self._session.activate()
         except Exception as error:  # noqa: B902
             return self._fail(f'cannot activate: {_explain(error)}')
         self._failure = ''
@@ -119,7 +121,8 @@ class ClassifierNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and end the workers; a model that works stays open."""
-        is_open = self._session is not None and self._session.deactivate()
+        with self._session_lock:
+            is_open = self._session is not None and self._session.deactivate()
         self.get_logger().info('deactivated: no images are taken; ' + (
             'the model stays open' if is_open else
             'the model failed and is closed: to activate opens it again'))
@@ -157,8 +160,8 @@ class ClassifierNode(LifecycleNode):
         self._failure = ''
         with self._session_lock:
             session, self._session = self._session, None
-        if session is not None:
-            session.close()
+            if session is not None:
+                session.close()
 
     # What rclpy calls or asks for.
 
@@ -195,8 +198,12 @@ class ClassifierNode(LifecycleNode):
             self.get_logger().warning(text)
 
     def _publish_diagnostics(self) -> None:
-        session = self._session
-        report = NO_MODEL if session is None else session.report()
+        if not self._session_lock.acquire(blocking=False):
+            return  # a transition is under way in another thread; the next report tells of it
+        try:
+            report = NO_MODEL if self._session is None else self._session.report()
+        finally:
+            self._session_lock.release()
         if self._failure:
             report = report._replace(level=DiagnosticStatus.ERROR, message=self._failure)
         self._diagnostics.publish(make_diagnostics(

@@ -170,6 +170,8 @@ class Receiver:
             self._announcements.close()
 
     def _run(self) -> None:
+        if self._stopped:  # begun anew; the subscription may have been destroyed meanwhile
+            return
         handle = self._subscription.handle
         with handle:
             while not self._stopped:
@@ -182,6 +184,7 @@ class Receiver:
 
     def _take_one(self, handle: Any, is_there: bool) -> bool:
         """Take a message; returns whether there was one, whatever became of it."""
+        taken: Optional[Taken] = None
         try:
             taken = self._take(handle)
             if taken is None:
@@ -192,7 +195,7 @@ class Receiver:
             if self._put(taken.message):
                 time.sleep(_PAUSE)
         except Exception as error:  # noqa: B902, later messages may be fine
-            self._untaken += 1
+            self._untaken += taken is None  # else its number is known
             self._take_as_bytes_for_a_while()
             self._report(ReceivingError(
                 f'it could not be taken from the middleware: {describe(error)}'))

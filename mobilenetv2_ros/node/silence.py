@@ -25,9 +25,11 @@ from typing import AbstractSet, Any, Dict, List, NamedTuple, Optional, Sequence
 from mobilenetv2_ros.environment import advise_on_security
 from mobilenetv2_ros.image.image_message import shorten
 from mobilenetv2_ros.node.input_qos import find_publishers, Mismatch, name_publishers
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.utilities import get_rmw_implementation_identifier
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 _PATIENCE = 3.0
 """Seconds in which a publisher sends its first image; the slowest in use send once a second."""
@@ -128,10 +130,19 @@ def list_image_topics(node: Any) -> Dict[str, AbstractSet[str]]:
     :raises UnicodeDecodeError: a name, which comes from anybody, is no text.
     """
     topics = {topic: _IMAGE_TYPES.intersection(types)
-              for topic, types in node.get_topic_names_and_types()}
+              for topic, types in node.get_topic_names_and_types() if _is_name(topic)}
     made = {topic.rpartition('/')[0] + overlay
             for topic in topics if topic.endswith('/classification') for overlay in _OVERLAYS}
     return {topic: types for topic, types in topics.items() if types and topic not in made}
+
+
+def _is_name(topic: str) -> bool:
+    """Tell whether a node can subscribe it; programs without ROS name topics as they like."""
+    try:
+        validate_full_topic_name(topic)
+    except InvalidTopicNameException:
+        return False
+    return True
 
 
 def _find_elsewhere(node: Node) -> str:

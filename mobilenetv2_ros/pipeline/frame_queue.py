@@ -102,6 +102,7 @@ class NewestFrameQueue(Generic[Item, Prepared, Result]):
         self._lock = threading.Lock()
         self._idle: List[Turn[Item, Prepared, Result]] = []
         self._closed = False
+        self._takes_frames = False
         self.handed_out = 0
         """Frames that have been given to workers; the number of the next one."""
         self.duration = 0
@@ -116,7 +117,7 @@ class NewestFrameQueue(Generic[Item, Prepared, Result]):
         frame: Frame[Item, Result] = Frame(time.monotonic_ns(), item)
         with self._lock:
             self._count(frame.arrival)
-            if self._closed:
+            if not self._takes_frames:
                 self.dropped += 1
                 return True
             is_full = len(self._frames) == self._workers
@@ -147,7 +148,8 @@ class NewestFrameQueue(Generic[Item, Prepared, Result]):
         """
         arrival = time.monotonic_ns()
         with self._lock:
-            if (self._closed or len(self._idle) < self._workers or self.last_arrival is None
+            if (not self._takes_frames or len(self._idle) < self._workers
+                    or self.last_arrival is None
                     or self.duration > _MAX_BORROWED
                     or arrival - self.last_arrival < _CALM * self.duration):
                 return None
@@ -181,6 +183,7 @@ class NewestFrameQueue(Generic[Item, Prepared, Result]):
         """Drop what waits and end the turns, each when it is idle."""
         with self._lock:
             self._closed = True
+            self._takes_frames = False
             self.dropped += len(self._frames)
             self._frames.clear()
             while self._idle:
@@ -189,9 +192,14 @@ class NewestFrameQueue(Generic[Item, Prepared, Result]):
                 turn.wake()
 
     def open(self) -> None:  # noqa: A003
-        """Go on with other turns."""
+        """Keep other turns; frames are dropped until :meth:`take_frames`."""
         with self._lock:
             self._closed = False
+
+    def take_frames(self) -> None:
+        """Take frames from now on: all the turns that there will be have their workers."""
+        with self._lock:
+            self._takes_frames = True
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -20,6 +20,9 @@ from __future__ import annotations
 _EARLY = 4
 """A frame may come so much of a period before the tick, as a divisor."""
 
+_LONGEST = 1e18
+"""Nanoseconds of a period, 30 years; that of the smallest rates is infinite."""
+
 
 class Pace:
     """
@@ -41,7 +44,7 @@ class Pace:
 
         :param rate: frames per second at most, 0 for all.
         """
-        period = round(1e9 / rate) if rate else 0
+        period = round(min(1e9 / rate, _LONGEST)) if rate else 0
         if period != self.period:
             self.period = period
             self._next_tick = 0

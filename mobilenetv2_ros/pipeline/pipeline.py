@@ -243,15 +243,18 @@ class Pipeline(Generic[Item, Prepared, Result]):
                     for turn in turns if turn.frame is not None and turn.began), default=None)
 
     def _start(self, work: Sequence[Callable[[Prepared], Result]]) -> None:
+        # Until all are there none gets a frame: one that is worked on would have to be waited for
+        # if they cannot all be started, by a thread that its result may need.
         self._workers: List[_Worker[Item, Prepared, Result]] = []
         try:
             for number, one in enumerate(work):
                 worker = _Worker(number, Turn(one), self._run, self._output.report)
                 worker.start()
                 self._workers.append(worker)
-        except RuntimeError:  # the system has no more threads
+        except Exception:  # noqa: B902, there are no more threads, or no memory for one
             self.stop()
             raise
+        self._queue.take_frames()
 
     def _run(self, turn: Turn[Item, Prepared, Result]) -> None:
         while turn.frame is not None or not turn.is_over:

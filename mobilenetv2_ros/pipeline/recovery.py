@@ -248,8 +248,10 @@ class Recovery:
             assert self._outage is not None
             if self._stopping.is_set():
                 return False
+            outage = self._outage._replace(is_open=True)
             self._steps.resume()
-            self._outage = self._outage._replace(is_open=True)
+            # From here on nothing needs memory: an attempt that failed would close the engine.
+            self._outage = outage
             self._failures = 0
             self._is_down = False
             return True

@@ -27,6 +27,7 @@ from mobilenetv2_ros.inference.classifier import Classifier
 from mobilenetv2_ros.inference.loaded_model import LoadedModel
 from mobilenetv2_ros.node import image_input
 from mobilenetv2_ros.node.classifier_node import ClassifierNode
+from mobilenetv2_ros.node.stream import ImageStream
 import numpy as np
 import pytest
 import rclpy
@@ -394,6 +395,31 @@ def test_parameters_are_set_from_other_threads_amid_transitions(embedded: Embedd
     for thread in threads:
         thread.join()
     assert all(results)
+
+
+def test_a_report_amid_a_deactivation_subscribes_nothing(
+        embedded: EmbeddedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor that spins in another thread may be about to follow what is wanted."""
+    node = embedded.node
+    change_states(node.trigger_configure)
+    before = list_resources(node)
+    change_states(node.trigger_activate)
+    reporting, go_on = threading.Event(), threading.Event()
+    follow = ImageStream._follow_demand
+
+    def linger(stream: ImageStream) -> object:
+        reporting.set()
+        go_on.wait(1.0)
+        return follow(stream)
+
+    monkeypatch.setattr(ImageStream, '_follow_demand', linger)
+    report = threading.Thread(target=node._publish_diagnostics)
+    report.start()
+    assert reporting.wait(30)
+    change_states(node.trigger_deactivate)
+    go_on.set()
+    report.join()
+    assert list_resources(node) == before
 
 
 def test_transitions_that_do_not_fit_are_refused(

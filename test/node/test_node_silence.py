@@ -227,3 +227,15 @@ def test_many_topics_are_few_words(node: Node) -> None:
         node.create_publisher(Image, name, 1)
     text = SilenceExplainer(node, subscription).explain().text
     assert text.endswith('there are images on /a, /b, /c and 1 more')
+
+
+def test_topics_that_no_node_can_subscribe_are_passed_over(
+        node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs without ROS name theirs as they like."""
+    subscription = node.create_subscription(Image, 'image_raw', lambda message: None, 1)
+    node.create_publisher(Image, 'camera', 1)
+    find = node.get_topic_names_and_types
+    monkeypatch.setattr(node, 'get_topic_names_and_types', lambda: [
+        ('/cam-1/image', ['sensor_msgs/msg/Image']), *find()])
+    text = SilenceExplainer(node, subscription).explain().text
+    assert text.endswith('there are images on /camera')

@@ -17,8 +17,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import List
 
+from mobilenetv2_ros import guarded_thread
 from mobilenetv2_ros.guarded_thread import GuardedThread
 import pytest
 
@@ -47,6 +49,23 @@ def test_a_failure_is_told_and_the_body_called_again(
     text = str(error) or repr(error)
     assert not failures and reports == [f"the thread 'mine' failed and goes on: {text}"] * 2
     assert 'Traceback' in capsys.readouterr().err
+
+
+def test_what_failed_long_ago_makes_no_pause_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause of a worker holds back the results of all."""
+    monkeypatch.setattr(guarded_thread, '_SOUND', 0.5)
+    monkeypatch.setattr(guarded_thread, '_MAX_PAUSE', 2.0)
+    began: List[float] = []
+
+    def body() -> None:
+        began.append(time.monotonic())
+        if len(began) == 8:
+            time.sleep(0.6)
+        if len(began) < 9:
+            raise ValueError
+
+    run(body, print)
+    assert began[8] - began[7] < 1.0 < began[7] - began[0]
 
 
 def test_that_it_cannot_be_told_changes_nothing() -> None:

@@ -87,3 +87,41 @@ def test_without_more_threads_some_memory_is_kept(monkeypatch: pytest.MonkeyPatc
     return_freed_memory()
     assert next(started) == 4
     assert threading.active_count() == before
+
+
+NODES = """
+import ctypes
+import threading
+import time
+from mobilenetv2_ros.process_setup import mapping_large_memory, set_up_process
+
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in 'abcdefghij']
+
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype, libc.malloc.restype = Info, ctypes.c_void_p
+set_up_process()
+together = threading.Barrier(2)
+
+
+def subscribe(seconds):
+    together.wait()
+    with mapping_large_memory():
+        time.sleep(seconds)
+        mapped = libc.mallinfo2().d
+        libc.malloc(6 << 20)
+        print(libc.mallinfo2().d - mapped)
+
+
+threads = [threading.Thread(target=subscribe, args=(seconds,)) for seconds in (0.1, 0.3)]
+for thread in threads:
+    thread.start()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallinfo2'), reason='glibc is before 2.33')
+def test_several_nodes_map_large_memory_at_the_same_time(start_python: StartPython) -> None:
+    output, errors = start_python('-c', NODES).communicate(timeout=60)
+    assert output.split() == ['1', '1'], errors

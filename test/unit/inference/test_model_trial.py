@@ -15,8 +15,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import subprocess
+import sys
 from typing import Any, List
 
 from mobilenetv2_ros.inference import model_trial
@@ -26,6 +28,7 @@ from mobilenetv2_ros.inference.loaded_model import LoadedModel
 from mobilenetv2_ros.inference.model_trial import try_model
 import numpy as np
 import pytest
+from support.node_process import wait_until
 from support.tiny_models import write_colour_tflite
 
 CRASH = 'import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n'
@@ -108,6 +111,30 @@ def test_a_model_that_takes_for_ever_is_told(
     monkeypatch.setattr(model_trial, '_MAX_SECONDS', 1)
     with pytest.raises(ModelError, match='took more than 1 s to be tried'):
         load(model)
+
+
+def test_who_is_killed_leaves_no_trial_behind(
+        model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = tmp_path / 'number'
+    replace_engine(tmp_path, f"""
+import os, threading
+with open({str(number)!r} + '.new', 'w') as file:
+    file.write(str(os.getpid()))
+os.rename(file.name, {str(number)!r})
+threading.Event().wait()
+""", monkeypatch)
+    program = (
+        'import sys; from pathlib import Path\n'
+        f'sys.path[:] = {sys.path!r}\n'
+        'from mobilenetv2_ros.inference.model_trial import try_model\n'
+        f'try_model(Path({str(model)!r}), "litert")\n')
+    with subprocess.Popen(
+            [sys.executable, '-c', program],
+            env={**os.environ, 'XDG_CACHE_HOME': str(tmp_path / 'cache')}) as process:
+        wait_until(number.exists)
+        process.kill()
+    child = Path('/proc', number.read_text(), 'cmdline')
+    wait_until(lambda: not child.exists() or not child.read_bytes())
 
 
 def test_what_the_engine_refuses_is_told_as_ever(

@@ -38,7 +38,7 @@ NAMES: Dict[str, Set[str]] = {
         'create_node', 'get_rmw_implementation_identifier', 'init', 'ok', 'spin', 'try_shutdown'},
     'rclpy.clock': {'Clock', 'ClockType'},
     'rclpy.context': {'Context'},
-    'rclpy.exceptions': {'ParameterException'},
+    'rclpy.exceptions': {'InvalidTopicNameException', 'ParameterException'},
     'rclpy.executors': {'Executor', 'ExternalShutdownException', 'SingleThreadedExecutor'},
     'rclpy.lifecycle': {'LifecycleNode', 'LifecycleState', 'TransitionCallbackReturn'},
     'rclpy.node': {'Node'},
@@ -54,7 +54,8 @@ NAMES: Dict[str, Set[str]] = {
     'rclpy.subscription': {'Subscription'},
     'rclpy.task': {'Future'},
     'rclpy.type_support': {'check_for_type_support'},
-    'rclpy.utilities': {'get_rmw_implementation_identifier', 'remove_ros_args'}}
+    'rclpy.utilities': {'get_rmw_implementation_identifier', 'remove_ros_args'},
+    'rclpy.validate_full_topic_name': {'validate_full_topic_name'}}
 """Names by module."""
 
 NEWER = {('rclpy.event_handler', 'SubscriptionEventCallbacks'),
@@ -73,6 +74,7 @@ CALLS: Dict[str, Tuple[int, Set[str]]] = {
     'serialize_message': (1, set()),
     'spin': (1, set()),
     'try_shutdown': (0, set()),
+    'validate_full_topic_name': (1, set()),
     # Node
     'add_on_set_parameters_callback': (1, set()),
     'cancel': (0, set()),

@@ -22,12 +22,13 @@ import signal
 import threading
 from typing import Iterator, List
 
+from mobilenetv2_ros.node.message_info import Taken
 from mobilenetv2_ros.node.receiving import Receiver
 import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 from support.node_process import wait_until
 
@@ -80,6 +81,17 @@ def test_what_cannot_be_taken_is_reported_and_the_next_one_taken(listener: Liste
         listener.publish(frame)
     wait_until(lambda: listener.frames == ['1', '2', '3'])
     assert listener.errors == ['it could not be taken from the middleware: MemoryError()'] * 3
+
+
+def test_what_came_and_failed_hides_nothing_that_is_lost(
+        listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = listener.receiver
+    messages = iter([Taken(serialize_message(Header(frame_id=frame)), b'camera', number)
+                     for number, frame in ((1, '1'), (2, 'bad'), (3, 'bad'), (7, '7'))])
+    monkeypatch.setattr(receiver, '_take', lambda handle: next(messages))
+    for _ in range(4):
+        assert receiver._take_one(None, False)
+    assert listener.frames == ['1', '7'] and receiver.lost == 3
 
 
 def test_it_ends_while_everything_fails(listener: Listener) -> None:
@@ -141,3 +153,11 @@ def test_a_thread_that_hangs_does_not_keep_who_stops_it(listener: Listener) -> N
     listener.may_go.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_thread_that_begins_anew_too_late_ends(
+        listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It failed, paused, and the subscription was destroyed meanwhile."""
+    monkeypatch.setattr(listener.receiver, '_stopped', True)
+    monkeypatch.setattr(listener.receiver, '_subscription', None)
+    listener.receiver._run()

@@ -67,6 +67,8 @@ def test_a_new_rate_counts_at_once() -> None:
     assert pace.lets_through(3 * MS)
     pace.set_rate(0)
     assert pace.period == 0
+    pace.set_rate(1e-300)
+    assert pace.lets_through(4 * MS) and not pace.lets_through(5_000 * MS)
 
 
 @pytest.mark.parametrize('way', ['put', 'process'])

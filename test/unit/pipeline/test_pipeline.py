@@ -551,6 +551,31 @@ def test_without_threads_it_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> No
     pipeline.stop()
 
 
+@pytest.mark.parametrize('error', [RuntimeError("can't start new thread"), MemoryError()])
+def test_no_worker_has_a_frame_before_all_are_there(
+        monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Its result may need who waits for it, and its engine is about to be closed."""
+    published: List[int] = []
+    pipeline: Pipeline[int, int, int] = Pipeline(same, [same] * 3, published.append, print)
+    pipeline.stop()
+    before = threading.active_count()
+    start, started = threading.Thread.start, itertools.count()
+
+    def start_two(self: threading.Thread) -> None:
+        pipeline.put(1)
+        pipeline.process(2)
+        if next(started) == 2:
+            raise error
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', start_two)
+        with pytest.raises(type(error)):
+            pipeline.resume([same] * 3)
+    assert threading.active_count() == before
+    assert not published and pipeline.counters.dropped == 6
+
+
 def test_it_goes_on_with_other_workers() -> None:
     """What comes meanwhile is dropped; no result is lost, late or of the workers before."""
     published: List[str] = []
