@@ -26,6 +26,7 @@ Classify images in Python, without ROS.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from numbers import Integral
 import os
 from queue import SimpleQueue
 import threading
@@ -147,9 +148,9 @@ class ImageClassifier:
             scores that are no numbers.
         :raises RuntimeError: the classifier is closed.
         """
-        image = self._view(image, encoding)
         with self._borrow() as classifier:
-            classes = classifier.classify(image, self._options)
+            # Here, so that no more images are decoded at the same time than are classified.
+            classes = classifier.classify(self._view(image, encoding), self._options)
         names = self._model.labels.names
         return [ScoredClass(names[one.index], one.probability, one.index) for one in classes]
 
@@ -214,11 +215,16 @@ def _check(options: ClassificationOptions, thread_count: int, score_type: str) -
              f"one of {', '.join(RESIZE_MODES)}"),
             ('score_type', score_type, score_type in SCORE_TYPES,
              f"one of {', '.join(SCORE_TYPES)}"),
-            ('top_k', options.top_k, options.top_k >= 1, 'at least 1'),
+            ('top_k', options.top_k, _is_whole(options.top_k, 1), 'at least 1, a whole number'),
             ('score_threshold', options.score_threshold, 0 <= options.score_threshold <= 1,
              '0 to 1'),
             ('inference_timeout', options.inference_timeout, options.inference_timeout > 0,
              'more than 0'),
-            ('thread_count', thread_count, thread_count >= 0, 'at least 0')):
+            ('thread_count', thread_count, _is_whole(thread_count, 0),
+             'at least 0, a whole number')):
         if not is_good:
             raise ValueError(f'{name} {value!r} is not usable; expected {expected}')
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and int(value) >= least

@@ -22,8 +22,7 @@ the results come in the order of the recording.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
 from contextlib import ExitStack
 import csv
 from functools import partial
@@ -31,7 +30,8 @@ import json
 from pathlib import Path
 import sys
 import time
-from typing import Any, Callable, DefaultDict, Deque, Iterator, List, NamedTuple, Optional, TextIO
+from typing import (
+    Any, Callable, DefaultDict, Generator, Iterator, List, NamedTuple, Optional, TextIO, Tuple)
 
 from mobilenetv2_ros.image.image_message import (
     Header, ImageMessageError, parse_compressed_image, parse_image)
@@ -47,6 +47,7 @@ from mobilenetv2_ros.tools.bags import (
     BagError, create_results, IMAGE, ImageBag, open_images, Recorded)
 from mobilenetv2_ros.tools.model_options import (
     add_model_options, name_options, open_classifier, parse_count)
+from mobilenetv2_ros.tools.ordered_pool import map_in_order
 from mobilenetv2_ros.tools.printing import run_printing
 from tqdm import tqdm
 
@@ -70,8 +71,6 @@ examples:
 """
 
 _MAX_THREADS = 16
-_WAITING_PER_THREAD = 3
-"""Images that are read before one is asked for, so that no thread waits for the disk."""
 
 
 class Result(NamedTuple):
@@ -158,7 +157,8 @@ def _classify(bag: ImageBag, classifier: ImageClassifier, outputs: List[Path]) -
 
 
 def classify_all(
-        classifier: ImageClassifier, messages: Iterator[Recorded]) -> Iterator[Result]:
+        classifier: ImageClassifier,
+        messages: Iterator[Recorded]) -> Generator[Result, None, None]:
     """
     Classify images, as many at the same time as the classifier can.
 
@@ -166,25 +166,15 @@ def classify_all(
     :raises BackendError: the engine failed.
     :raises ScoreRangeError: it gave no sensible scores.
     """
-    threads = len(classifier.model.classifiers)
-    waiting: Deque[Future[Result]] = deque()
     depths: DefaultDict[str, SampleDepth] = defaultdict(SampleDepth)  # each topic is a camera
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for message in messages:
-                waiting.append(pool.submit(
-                    _classify_one, classifier, depths[message.topic], message))
-                if len(waiting) >= threads * _WAITING_PER_THREAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for one in waiting:
-                one.cancel()
+    return map_in_order(
+        partial(_classify_one, classifier),
+        ((message, depths[message.topic]) for message in messages),
+        len(classifier.model.classifiers))
 
 
-def _classify_one(
-        classifier: ImageClassifier, depth: SampleDepth, message: Recorded) -> Result:
+def _classify_one(classifier: ImageClassifier, item: Tuple[Recorded, SampleDepth]) -> Result:
+    message, depth = item
     header = None
     try:
         if message.type_name == IMAGE:

@@ -21,13 +21,14 @@ The images are decoded to bgr8 and handed to the same engine as images of a topi
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from functools import partial
 import json
 import os
 from pathlib import Path
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 from mobilenetv2_ros.image.nv12 import Pixels
@@ -56,6 +57,9 @@ examples:
 """
 
 _FALLBACK_SUFFIX = '.jpg'
+
+_COLOURLESS_SUFFIXES = '.pgm', '.pbm'
+"""Of formats that hold no colours, and so no annotated image."""
 
 
 class ImageError(RuntimeError):
@@ -116,10 +120,16 @@ def plan_targets(images: Sequence[Path], word: Optional[str]) -> Dict[Path, Path
         targets = {images[0]: output}
     else:
         targets = {image: output / _annotated_name(image) for image in images}
+    inputs = {_identify(image): image for image in images}
+    inputs.pop(None, None)  # those that do not exist
+    counts = Counter(targets.values())
     for image, target in targets.items():
-        if _are_the_same(image, target):
-            raise OutputError(f"--output '{target}' would overwrite the image itself")
-        if list(targets.values()).count(target) > 1:
+        overwritten = inputs.get(_identify(target))
+        if overwritten is not None:
+            raise OutputError(f"--output '{target}' would overwrite " + (
+                'the image itself' if overwritten == image else
+                f"'{overwritten}', which is to be classified too"))
+        if counts[target] > 1:
             raise OutputError(
                 f"two images would both be written to '{target}'; classify them one by one")
     return targets
@@ -131,9 +141,13 @@ def _is_file_name(word: str) -> bool:
     return not is_folder and (os.path.isfile(word) or bool(Path(word).suffix))
 
 
-def _are_the_same(image: Path, target: Path) -> bool:
-    # Unlike Path.exists() these do not raise for what this user may not enter.
-    return os.path.exists(target) and os.path.exists(image) and target.samefile(image)
+def _identify(path: Path) -> Optional[Tuple[int, int]]:
+    """Return what a file has under each of its names; None if there is none to be seen."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # a name with a zero byte is none
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _annotated_name(image: Path) -> str:
@@ -144,7 +158,8 @@ def _annotated_name(image: Path) -> str:
 def _can_write(path: Path) -> bool:
     # Of a name without a suffix OpenCV makes an error, of one that is not UTF-8 a crash.
     suffix = path.suffix
-    return bool(suffix) and suffix.isascii() and cv2.haveImageWriter(f'image{suffix}')
+    return bool(suffix) and suffix.isascii() and (
+        suffix.lower() not in _COLOURLESS_SUFFIXES and cv2.haveImageWriter(f'image{suffix}'))
 
 
 def _parse_arguments(arguments: Optional[List[str]]) -> argparse.Namespace:
@@ -234,12 +249,17 @@ def write_annotated(image: Classified, target: Path) -> None:
     """
     if not _can_write(target):
         raise OutputError(
-            f"'{target}' cannot be written: OpenCV has no such format; expected .jpg or .png")
+            f"'{target}' cannot be written: OpenCV has no such format with colours; expected .jpg "
+            'or .png')
     annotated = draw_classes(
         image.bgr, describe((one.name, one.score) for one in image.classes))
     place = target.parent
     try:
-        _, content = cv2.imencode(target.suffix, annotated)
+        done, content = cv2.imencode(target.suffix, annotated)
+        if not done:  # as for a JPEG of more than 65500 pixels; an older OpenCV raises
+            raise OutputError(
+                f"'{target}' cannot be written: the format {target.suffix} cannot hold an image "
+                f'of {annotated.shape[1]}x{annotated.shape[0]}')
         place.mkdir(parents=True, exist_ok=True)
         place = target
         _write_whole(target, content.tobytes())

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 import json
@@ -42,6 +41,7 @@ from mobilenetv2_ros.inference.score_meaning import ScoreTypeError
 from mobilenetv2_ros.tools.labelled_images import DatasetError, LabelledImage, read_dataset
 from mobilenetv2_ros.tools.model_options import (
     add_model_options, name_options, open_classifier, parse_count)
+from mobilenetv2_ros.tools.ordered_pool import map_in_order
 from mobilenetv2_ros.tools.printing import run_printing
 from mobilenetv2_ros.tools.sources import read_image, SourceError
 from tqdm import tqdm
@@ -178,8 +178,8 @@ def classify_all(classifier: ImageClassifier,
     :raises BackendError: the engine failed.
     :raises ScoreRangeError: it gave no sensible scores.
     """
-    with ThreadPoolExecutor(len(classifier.model.classifiers)) as pool:
-        yield from pool.map(partial(_classify, classifier), images)
+    return map_in_order(
+        partial(_classify, classifier), images, len(classifier.model.classifiers))
 
 
 def _classify(classifier: ImageClassifier, image: LabelledImage) -> Answer:

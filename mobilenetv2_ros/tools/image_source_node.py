@@ -123,10 +123,14 @@ class ImageSource(Node):
 
     def _compress(self, bgr: Pixels) -> CompressedImage:
         form = self._values.compressed_format
-        done, data = cv2.imencode(f'.{form}', resize(bgr, self._size))
+        pixels = resize(bgr, self._size)
+        try:
+            done, data = cv2.imencode(f'.{form}', pixels)
+        except cv2.error:  # where a newer OpenCV says that it is not done
+            done = False
         if not done:
             raise SourceError(
-                f'an image of {bgr.shape[1]}x{bgr.shape[0]} cannot be written as {form}')
+                f'an image of {pixels.shape[1]}x{pixels.shape[0]} cannot be written as {form}')
         message = CompressedImage(format=form, data=array('B', data.tobytes()))
         message.header.frame_id = self._values.frame_id
         return message

@@ -20,8 +20,14 @@ from contextlib import suppress
 import ctypes
 from io import TextIOWrapper
 import os
+import signal
 import sys
-from typing import Callable
+import threading
+import time
+from types import FrameType
+from typing import Callable, Optional
+
+from mobilenetv2_ros.stop_signals import ECHO_SECONDS
 
 
 def run_printing(program: str, work: Callable[[], int]) -> int:
@@ -35,6 +41,7 @@ def run_printing(program: str, work: Callable[[], int]) -> int:
     """
     _let_all_names_through()
     _keep_libraries_from_output()
+    _pass_over_echoes()
     try:
         code = work()
         if sys.stdout:
@@ -50,6 +57,27 @@ def run_printing(program: str, work: Callable[[], int]) -> int:
             print(f'{program}: {place} cannot be written: {error.strerror}', file=sys.stderr)
         _drop_output()
     return 1
+
+
+def _pass_over_echoes() -> None:
+    """
+    Let a second Ctrl-C soon after the first one do nothing.
+
+    A launched program gets each twice, and the echo would strike where the first one has things
+    tidied up: threads that nobody waits for any more go on, or crash with the interpreter.
+    """
+    if threading.current_thread() is not threading.main_thread() or (
+            signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
+        return
+    echoes_until = 0.0
+
+    def interrupt(number: int, frame: Optional[FrameType]) -> None:
+        nonlocal echoes_until
+        if (now := time.monotonic()) >= echoes_until:
+            echoes_until = now + ECHO_SECONDS
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def _let_all_names_through() -> None:

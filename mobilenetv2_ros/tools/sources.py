@@ -20,6 +20,7 @@ from functools import lru_cache
 import os
 from pathlib import Path
 import re
+import stat
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 import cv2
@@ -68,9 +69,11 @@ class Source:
         if _STREAM.fullmatch(source):
             self.stream = source
             return
-        if _CAMERA.fullmatch(source):
-            self.camera = source
-            return
+        device = os.path.realpath(source)  # of names such as those in /dev/v4l/by-id
+        for name in (source, device):
+            if _CAMERA.fullmatch(name):
+                self.camera = name
+                return
         paths = _existing_paths(source)
         if len(paths) == 1 and _is_video(paths[0]):
             self.video = paths[0]
@@ -126,6 +129,8 @@ def read_image(path: Path) -> Pixels:
     :raises SourceError: it is missing, no image, or too large.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise SourceError(f"'{path}' is no file")  # a pipe may never give anything
         content = np.fromfile(path, np.uint8)
         # As the node decodes it, if it is one of those that the node takes.
         bgr: Any = decode_file(content, _MAX_PIXELS)
@@ -133,6 +138,8 @@ def read_image(path: Path) -> Pixels:
             bgr = decode_on_white(content)
     except OSError as error:
         raise _unreadable(path, error) from None
+    except SourceError:
+        raise
     except ImageMessageError as error:
         raise SourceError(f"'{path}': {error}") from None
     except cv2.error as error:
@@ -238,7 +245,8 @@ def _read_photos(photos: Sequence[Path], read: Callable[[Path], Prepared], loop:
 def _read_video(path: Path, loop: bool) -> Iterator[Pixels]:
     while True:
         count = 0
-        for bgr in _frames(cv2.VideoCapture(str(path))):
+        # FFmpeg takes what stands in front of a colon, as in 12:30.mp4, for a protocol.
+        for bgr in _frames(cv2.VideoCapture(os.path.abspath(path))):
             yield bgr
             count += 1
         if not count:

@@ -250,6 +250,8 @@ def test_cameras_in_a_process_each_and_in_one_are_side_by_side(start_python: Sta
         assert one['fps'] > 0 and one['out_of_order'] == one['failed'] == 0
         assert one['cpu_us_per_frame'] > 0
         assert 10 < one['pss_mb'] < one['rss_mb']
+        assert one['results'] <= one['published'] <= 20  # a second of 20 Hz
+        assert abs(one['received'] + one.get('lost in transport', 0) - one['published']) <= 2
     assert figures['one process']['rss_mb'] < figures['node']['rss_mb']
 
 

@@ -389,3 +389,30 @@ def test_drawn_text_is_bright_on_dark_and_as_wide_as_it_is_long() -> None:
     assert 30 < widths[0] < widths[1] < 400
     panel = long[:20, :widths[1]]
     assert panel.max() > 200 and np.median(panel) < 100
+
+
+def test_no_image_is_overwritten_before_its_turn(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    shutil.copy(photos / 'coffee.png', tmp_path / 'a.png')
+    shutil.copy(photos / 'tripod.png', tmp_path / 'a_classified.png')
+    check_refused(
+        capsys, [tmp_path / 'a.png', tmp_path / 'a_classified.png', '--output', tmp_path],
+        "a_classified.png', which is to be classified too")
+
+
+@needs_litert
+def test_formats_that_cannot_hold_the_image(
+        photos: Path, tmp_path: Path, capsys: Output) -> None:
+    grey, wide = tmp_path / 'grey.pgm', tmp_path / 'wide.png'
+    cv2.imwrite(str(grey), read_image(photos / 'dam.jpg')[:, :, 1])
+    cv2.imwrite(str(wide), np.zeros((2, 70_000, 3), np.uint8))
+    run_json(capsys, grey, '--output', f'{tmp_path}/out/')
+    read_image(tmp_path / 'out' / 'grey_classified.jpg')
+    result, = run_json(capsys, wide, '--output', tmp_path / 'wide.jpg', code=1)['images']
+    assert "wide.jpg' cannot be written" in result['error']
+
+
+def test_a_pipe_is_no_photo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    with pytest.raises(SourceError, match="pipe.jpg' is no file"):
+        read_image(tmp_path / 'pipe.jpg')

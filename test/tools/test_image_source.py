@@ -497,3 +497,28 @@ def test_an_unknown_option_is_refused() -> None:
     done = run('--rate', '5')
     assert done.returncode == 2
     assert 'unrecognized arguments: --rate 5' in done.stderr
+
+
+def test_a_video_may_be_named_by_its_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    video = cv2.VideoWriter('video.mp4', cv2.VideoWriter.fourcc(*'mp4v'), 10, (64, 48))
+    if not video.isOpened():
+        pytest.skip('this OpenCV cannot write such videos')
+    video.write(np.full((48, 64, 3), 80, np.uint8))
+    video.release()
+    Path('video.mp4').rename('2026-05-01T12:30:00.mp4')
+    assert means('2026-05-01T12:30:00.mp4', False, 9) == pytest.approx([80], abs=3)
+
+
+def test_a_camera_may_have_another_name(tmp_path: Path) -> None:
+    (tmp_path / 'front').symlink_to('/dev/video97')
+    assert Source(str(tmp_path / 'front')).camera == '/dev/video97'
+
+
+def test_what_the_encoder_refuses_is_told(photos: Path) -> None:
+    done = run(*parameters(source=photos / 'coffee.png', image_transport='compressed',
+                           size='70000x2', loop='false'))
+    assert done.returncode == 1
+    assert 'an image of 70000x2 cannot be written as jpeg' in done.stderr
+    assert 'Traceback' not in done.stderr

@@ -37,6 +37,28 @@ sys.exit(getattr(programs, sys.argv[1])())
 """
 
 
+TWICE = """
+import os, signal, sys
+from mobilenetv2_ros.tools.printing import run_printing
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        print('tidied up')
+
+sys.exit(run_printing('program', work))
+"""
+
+
+def test_the_echo_of_ctrl_c_does_not_keep_a_program_from_tidying_up(
+        start_python: StartPython) -> None:
+    process = start_python('-c', TWICE)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (130, 'tidied up\n', '')
+
+
 @pytest.mark.parametrize('program', [
     'classify_bag', 'classify_image', 'download_model', 'evaluate'])
 def test_ctrl_c_while_a_program_is_imported_ends_it_quietly(

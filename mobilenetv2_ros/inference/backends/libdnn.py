@@ -436,7 +436,8 @@ class _LibdnnSession(Session):
         raise error
 
     def _make_inference_error(self, function: str, code: int) -> LibdnnError:
-        is_models_fault = code not in abi.ERRORS_OF_LOAD and not self._backend.has_inferred
+        is_models_fault = not self._backend.has_inferred and code not in (
+            *abi.ERRORS_OF_LOAD, abi.ERROR_SEVERAL_PROCESSES)
         return self._library.make_error(
             function, code, _WRONG_CHIP_ADVICE if is_models_fault else '')
 

@@ -56,6 +56,9 @@ _REMEMBERED = 1 << 20
 
 _UNLIMITED = float('inf')
 
+_REPORT_SECONDS = 1.5
+"""In which the node reports its counters once at least."""
+
 
 class Load(NamedTuple):
     """
@@ -121,6 +124,8 @@ class LoadGenerator:
             self._receive(DiagnosticArray, '/diagnostics', self._on_diagnostics)]
         self._sent = [0] * _REMEMBERED
         self._number = 0
+        self._first_number = 0
+        self._reports = 0
         self._latencies: List[int] = []
         self._last_number = -1
         self._out_of_order = 0
@@ -139,14 +144,18 @@ class LoadGenerator:
         print('ready', flush=True)
         sys.stdin.readline()
         self._publish_for(1.0, rate)
+        # From a report of the counters on: they count what is published from here.
+        reports = self._reports
+        self._publish_for(_REPORT_SECONDS, rate, lambda: self._reports > reports)
         process = self._load.process
         before, cpu_before = dict(self._counters), read_cpu_seconds(process)
+        self._first_number = self._number
         self._latencies, self._out_of_order = [], 0
         began = time.perf_counter()
         published = self._publish_for(self._load.seconds, rate)
         took = time.perf_counter() - began
         cpu = read_cpu_seconds(process) - cpu_before
-        time.sleep(1.5)  # the last report of the counters
+        time.sleep(_REPORT_SECONDS)  # the last report of the counters
         return {**possible, **self._summarise(published, took, cpu, process, before)}
 
     def close(self) -> None:
@@ -176,15 +185,23 @@ class LoadGenerator:
             answered = len(self._latencies) - before
         return _OVERLOAD * max(1, answered)
 
-    def _publish_for(self, seconds: float, rate: float) -> int:
-        """Publish and return how many."""
+    def _publish_for(self, seconds: float, rate: float,
+                     is_over: Callable[[], bool] = lambda: False) -> int:
+        """
+        Publish and return how many.
+
+        :param is_over: ends it early.
+        """
         publish, sent = self._publisher.publish, self._sent
         ring = find_numbers(self._ring)
         began = time.perf_counter()
+        end_at = began + seconds
         count = 0
-        while (now := time.perf_counter()) < began + seconds:
+        while (now := time.perf_counter()) < end_at and not is_over():
             if (due := began + count / rate) > now:
-                time.sleep(due - now)
+                time.sleep(min(due, end_at) - now)
+                if due >= end_at or is_over():
+                    break
             message, number = ring[count % len(ring)]
             number.value = self._number
             sent[self._number % _REMEMBERED] = time.monotonic_ns()
@@ -196,6 +213,8 @@ class LoadGenerator:
     def _on_result(self, message: bytes) -> bool:
         now = time.monotonic_ns()
         number = read_number(message)
+        if number < self._first_number:  # published before it was measured
+            return False
         self._latencies.append(now - self._sent[number % _REMEMBERED])
         self._out_of_order += number <= self._last_number
         self._last_number = number
@@ -205,6 +224,7 @@ class LoadGenerator:
         for status in deserialize_message(message, DiagnosticArray).status:
             if status.hardware_id == f'{self._load.namespace.rstrip("/")}/mobilenetv2':
                 self._counters = {one.key: one.value for one in status.values}
+                self._reports += 1
         return False
 
     def _summarise(self, published: int, took: float, cpu: float, process: int,

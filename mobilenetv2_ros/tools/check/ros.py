@@ -154,8 +154,9 @@ def probe_cameras(machine: Machine) -> Iterator[Finding]:
     try:
         cameras = _listen(machine.seconds)
     except Exception as error:  # noqa: B902 rclpy raises classes of its own for each cause
-        yield Finding(ERROR, 'camera', f'cannot listen ({error})',
-                      'see the lines middleware and security')
+        yield Finding(ERROR, 'camera', f'cannot listen ({error})', (
+            'set ROS_LOG_DIR to a folder that can be written' if 'logging' in str(error) else
+            'see the lines middleware and security'))
         return
     if not cameras:
         yield Finding(OK, 'camera', 'none publishes images in this domain now')

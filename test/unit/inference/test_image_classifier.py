@@ -20,6 +20,7 @@ from pathlib import Path
 import re
 import sys
 import threading
+import time
 from typing import Any, Iterator
 
 import cv2
@@ -189,3 +190,29 @@ def test_unknown_names_of_the_package() -> None:
     with pytest.raises(AttributeError, match="'mobilenetv2_ros' has no attribute 'nothing'"):
         sys.modules['mobilenetv2_ros'].nothing
     assert ScoredClass('cat', 0.5, 3) == ('cat', 0.5, 3)
+
+
+@pytest.mark.parametrize('arguments', [{'top_k': 2.5}, {'thread_count': 1.5}, {'top_k': '3'}])
+def test_counts_that_are_no_whole_numbers(arguments: Any) -> None:
+    with pytest.raises(ValueError, match='a whole number'):
+        ImageClassifier(**arguments)
+
+
+def test_images_wait_for_their_turn_encoded(
+        classifier: ImageClassifier, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, at_work, most = (photos / 'dam.jpg').read_bytes(), [0], [0]
+    decode = ImageClassifier.decode
+
+    def count(*arguments: Any) -> Any:
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.01)
+        try:
+            return decode(*arguments)
+        finally:
+            at_work[0] -= 1
+
+    monkeypatch.setattr(ImageClassifier, 'decode', count)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(classifier.classify, [content] * 16))
+    assert most == [len(classifier.model.classifiers)]

@@ -474,6 +474,12 @@ def test_a_model_that_worked_before_it_was_reopened_is_not_suspected(emulator: E
     model.close()
 
 
+def test_a_forked_process_is_not_told_of_another_chip(emulator: Emulator) -> None:
+    emulator.set('fail.hbDNNInfer', -6000016)
+    with pytest.raises(BackendError, match='used from several processes: start .* anew'):
+        LoadedModel(str(MODEL), backend='libdnn')
+
+
 def test_opening_a_model_for_another_chip_tells_of_it(emulator: Emulator) -> None:
     emulator.set('fail.task', -6000012)
     with pytest.raises(BackendError, match='hbDNNWaitTaskDone failed .* for another chip'):
