@@ -43,12 +43,12 @@ def decode_on_white(content: Pixels) -> Optional[Pixels]:
         return None
     if pixels.shape[2:] == (4,):
         return put_on_white(pixels)
+    is_deep = pixels.dtype == np.uint16
     # Decoded anew, as they may have to be turned; some, as of floats, OpenCV refuses now.
-    if pixels.dtype == np.uint16:
-        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        return None if pixels is None else take_8_bits(pixels)
-    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    return None if pixels is None else np.asarray(pixels, np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if is_deep else 0))
+    if pixels is None:
+        return None
+    return take_8_bits(pixels) if is_deep else np.asarray(pixels, np.uint8)
 
 
 def put_on_white(bgra: NDArray[Any]) -> Pixels:

@@ -130,9 +130,8 @@ def _read_object(content: _Object) -> Entries:
         if len(classes) == len(content):
             try:
                 # Keras and torchvision write the names of folders so, which have no synonyms.
-                placed = place_by_index(classes, partial(_tell, content))
-                results.append(Entries(
-                    placed.entries, form, form == 'name to index', placed.first_index))
+                results.append(place_by_index(classes, partial(_tell, content), form)._replace(
+                    is_exact=form == 'name to index'))
             except ValueError as error:
                 failure = failure or str(error)
     if not results:

@@ -60,13 +60,6 @@ class Entries(NamedTuple):
     first_index: int = 0
 
 
-class Placed(NamedTuple):
-    """Entries by class index, from 0, and what the file calls the first one."""
-
-    entries: List[str]
-    first_index: int
-
-
 class Line(NamedTuple):
     """
     A line of a file.
@@ -120,10 +113,9 @@ def read_lines(lines: Sequence[Line]) -> Entries:
     # Where each class tells its index, nothing can be moved by what is passed over.
     classes = [line for line in lines if line.text and not line.is_comment]
     for form, pattern in _INDEX_PATTERNS.items():
-        ordered = _order_by_index(classes, pattern)
+        ordered = _order_by_index(classes, pattern, form)
         if ordered is not None:
-            return Entries([_unquote(entry) for entry in ordered.entries], form,
-                           first_index=ordered.first_index)
+            return ordered._replace(entries=[_unquote(entry) for entry in ordered.entries])
     refuse_gaps(lines)
     return Entries([_unquote(line.text) for line in lines], 'one name a line')
 
@@ -143,12 +135,14 @@ def refuse_gaps(lines: Sequence[Line]) -> None:
 
 
 def place_by_index(
-        classes: Sequence[Tuple[int, str]], describe: Callable[[int], object]) -> Placed:
+        classes: Sequence[Tuple[int, str]], describe: Callable[[int], object],
+        form: str) -> Entries:
     """
     Order classes by their indices, which count from 0 or from 1.
 
     :param classes: index and entry of each class.
     :param describe: tells where the class of a position stands.
+    :param form: of the result.
     :raises ValueError: an index is missing or there twice.
     """
     least = 0 if any(index == 0 for index, _ in classes) else 1
@@ -159,10 +153,11 @@ def place_by_index(
                 f'has index {index} in {describe(position)}; expected each of {least} to '
                 f'{least + len(classes) - 1} once')
         placed[index] = entry
-    return Placed([placed[index] for index in sorted(placed)], least)
+    return Entries([placed[index] for index in sorted(placed)], form, first_index=least)
 
 
-def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional[Placed]:
+def _order_by_index(
+        lines: Sequence[Line], pattern: re.Pattern[str], form: str) -> Optional[Entries]:
     """
     Take the numbers that a pattern finds for indices, if they are some.
 
@@ -187,7 +182,7 @@ def _order_by_index(lines: Sequence[Line], pattern: re.Pattern[str]) -> Optional
                for match in found]
     _refuse_sorted_texts(lines, [index for index, _ in classes], found[0].start('index'))
     try:
-        return place_by_index(classes, lines.__getitem__)
+        return place_by_index(classes, lines.__getitem__, form)
     except ValueError as error:
         raise ValueError(f'{error}, {AS_LIST}') from None
 

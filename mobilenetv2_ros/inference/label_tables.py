@@ -128,10 +128,9 @@ def _read_classes(
         _refuse_half_indices(columns, places)
         refuse_gaps(lines)
         return Entries(entries, f"the column '{name}' of a table")
-    ordered = place_by_index(
-        list(zip(map(int, columns[index]), entries)), places.__getitem__)
-    return Entries(ordered.entries, f"the columns '{index}' and '{name}' of a table",
-                   first_index=ordered.first_index)
+    return place_by_index(
+        list(zip(map(int, columns[index]), entries)), places.__getitem__,
+        f"the columns '{index}' and '{name}' of a table")
 
 
 def _refuse_half_indices(columns: _Columns, places: Sequence[Line]) -> None:

@@ -46,12 +46,14 @@ _MAX_CLASSES = 65536
 
 _MAX_BYTES = 16 << 20
 
+_YAML = 'YAML; expected a class on each line'
+
 _OTHER_FILES = {
     'version https://git-lfs': 'a Git LFS pointer; fetch the file itself with "git lfs pull"',
     '<': 'a web page or XML; expected a class on each line',
     'item {': "TensorFlow's pbtxt; expected a class on each line",
-    '---': 'YAML; expected a class on each line',
-    'names:': 'YAML; expected a class on each line',
+    '---': _YAML,
+    'names:': _YAML,
 }
 """What a file begins with that is text but no label file."""
 
@@ -125,7 +127,7 @@ def _read_entries(text: str, suffix: str) -> Entries:
         if start.startswith(beginning):
             raise ValueError(f'is {what}')
     if suffix in ('.yaml', '.yml'):
-        raise ValueError('is YAML; expected a class on each line')
+        raise ValueError(f'is {_YAML}')
     if suffix == '.json' or start.startswith(('{', '[')):
         return read_data(text)
     lines = split_lines(text)

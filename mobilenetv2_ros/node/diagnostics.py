@@ -85,7 +85,7 @@ class Activity(NamedTuple):
     total_lost: Optional[int]
     engine_failures: int
     last_failure: str
-    pending_failure: str = ''
+    pending_failure: str
 
 
 def judge(activity: Activity, topic: str, silence: Silence,

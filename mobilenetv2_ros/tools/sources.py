@@ -128,27 +128,31 @@ def read_image(path: Path) -> Pixels:
     :returns: uint8, shape (height, width, 3), BGR.
     :raises SourceError: it is missing, no image, or too large.
     """
+    content = _read_content(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            raise SourceError(f"'{path}' is no file")  # a pipe may never give anything
-        content = np.fromfile(path, np.uint8)
         # As the node decodes it, if it is one of those that the node takes.
         bgr: Any = decode_file(content, _MAX_PIXELS)
         if bgr is None and content.size:
             bgr = decode_on_white(content)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except SourceError:
-        raise
     except ImageMessageError as error:
         raise SourceError(f"'{path}': {error}") from None
     except cv2.error as error:
         raise SourceError(f"'{path}' cannot be decoded: {error.err}") from None
-    except ValueError:  # a zero byte, from a list of files
-        raise SourceError(f'{str(path)!r} cannot be the name of a file') from None
     if bgr is None:
         raise SourceError(f"'{path}' is not an image that OpenCV can read, or is damaged")
     return bgr
+
+
+def _read_content(path: Path) -> Pixels:
+    """Read a file; a pipe or a device may never end."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode) or path.is_dir():  # which NumPy tells of
+            return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValueError:  # a zero byte, from a list of files
+        raise SourceError(f'{str(path)!r} cannot be the name of a file') from None
+    raise SourceError(f"'{path}' is no file")
 
 
 def parse_size(size: str) -> Tuple[int, int]:

@@ -54,7 +54,7 @@ def make_activity(**changes: Any) -> Activity:
     values: Dict[str, Any] = {
         'seconds': 1.0, 'recent': counters, 'total': counters, 'latencies': [0.01],
         'last_image': None, 'lost': 0, 'total_lost': 0, 'engine_failures': 0,
-        'last_failure': ''}
+        'last_failure': '', 'pending_failure': ''}
     return Activity(**{**values, **changes})
 
 

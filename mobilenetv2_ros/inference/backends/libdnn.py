@@ -99,7 +99,6 @@ class LibdnnBackend(Backend):
         self._packed = c_void_p()
         self._overdue_tasks = _OverdueTasks()
         self._orphaned_before = _ORPHANED.list()
-        self.has_inferred = False
         self._opened = ExitStack()
         self._opened.callback(library.retry_deferred_frees)
         library.retry_deferred_frees()
@@ -436,8 +435,8 @@ class _LibdnnSession(Session):
         raise error
 
     def _make_inference_error(self, function: str, code: int) -> LibdnnError:
-        is_models_fault = not self._backend.has_inferred and code not in (
-            *abi.ERRORS_OF_LOAD, abi.ERROR_SEVERAL_PROCESSES)
+        is_models_fault = (
+            code not in abi.ERRORS_OF_ANY_MODEL and not self._backend.has_inferred)
         return self._library.make_error(
             function, code, _WRONG_CHIP_ADVICE if is_models_fault else '')
 

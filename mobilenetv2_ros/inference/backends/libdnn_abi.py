@@ -42,9 +42,8 @@ TYPE_NAMES = ('Y', 'NV12', 'NV12_SEPARATE', 'YUV444', 'RGB', 'BGR', 'S4', 'U4', 
 QUANTI_NONE, QUANTI_SHIFT, QUANTI_SCALE = 0, 1, 2
 FLUSH_INVALIDATE, FLUSH_CLEAN = 1, 2
 ERROR_TIMEOUT, ERROR_TASK_FAILED = -6000008, -6000012
-ERROR_SEVERAL_PROCESSES = -6000016
-ERRORS_OF_LOAD = -6000007, ERROR_TIMEOUT, -6000009
-"""Of a BPU that has too much to do, whatever the model."""
+ERRORS_OF_ANY_MODEL = -6000007, ERROR_TIMEOUT, -6000009, -6000016
+"""Of a BPU that has too much to do, or of a process that was forked, whatever the model."""
 
 _ERRORS: Dict[int, Tuple[str, str]] = {
     -6000001: ('invalid argument', 'the library may be of another version than 1.x'),
@@ -62,8 +61,7 @@ _ERRORS: Dict[int, Tuple[str, str]] = {
     -6000013: ('the model is still running', 'restart the node'),
     -6000014: ('incompatible model', 'the model is for another chip or tool chain version'),
     -6000015: ('wrong use of the interface', 'the library may be of another version than 1.x'),
-    ERROR_SEVERAL_PROCESSES: (
-        'used from several processes', 'start the node anew instead of forking it'),
+    -6000016: ('used from several processes', 'start the node anew instead of forking it'),
     -6000129: ('invalid memory argument', 'restart the node'),
     -6000130: ('out of BPU memory', 'close other programs that use the BPU or lower thread_count'),
     -6000131: ('memory could not be registered', 'restart the board'),

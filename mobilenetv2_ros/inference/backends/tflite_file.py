@@ -44,7 +44,6 @@ _NORMALIZATION = 1
 _AXIS_LABELS = 2
 _MAX_LABEL_BYTES = 16 << 20
 
-
 _DAMAGES = (IndexError, struct.error, ValueError, zlib.error)
 
 

@@ -200,8 +200,7 @@ class LoadGenerator:
         while (now := time.perf_counter()) < end_at and not is_over():
             if (due := began + count / rate) > now:
                 time.sleep(min(due, end_at) - now)
-                if due >= end_at or is_over():
-                    break
+                continue
             message, number = ring[count % len(ring)]
             number.value = self._number
             sent[self._number % _REMEMBERED] = time.monotonic_ns()
